@@ -17,7 +17,7 @@ from kspsign.ledger.entries import (
     SignedEntry,
 )
 from kspsign.ledger.file import LedgerFile
-from kspsign.model.report import BuildFacts
+from kspsign.model.run_facts import BuildFacts
 
 MOMENT = "2026-03-01T10:00:00.000Z"
 

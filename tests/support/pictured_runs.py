@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,7 @@ def _timestamp_authority() -> tuple[EmbeddedAuthority, Issued]:
     root = ca(name("Example Timestamp Root"), **VALID)
     purposes = (extended(TIMESTAMPING, critical=True), key_usage("digital_signature"))
     unit = issue(name("Example Timestamp Authority"), root, key=key, extensions=purposes, **VALID)
-    return replace(create_authority(NOW), timestamp=KeyedCertificate(unit.certificate, key)), root
+    return create_authority(NOW)._replace(timestamp=KeyedCertificate(unit.certificate, key)), root
 
 
 def _release(folder: Path, launchers: Path, failures: int) -> Path:

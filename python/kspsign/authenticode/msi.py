@@ -281,4 +281,4 @@ def _damaged(what: str) -> ArtifactError:
     return ArtifactError(Hresult.ERROR_BAD_FORMAT, f"the package is damaged: {what}")
 
 
-MSI = SignableFormat(is_msi, MsiFile.open, MsiFile.open_to_replace)
+MSI = SignableFormat(is_msi, MsiFile.open, MsiFile.open_to_replace, _PROFILE)

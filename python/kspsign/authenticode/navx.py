@@ -137,4 +137,4 @@ def _damaged(what: str) -> ArtifactError:
     return ArtifactError(Hresult.ERROR_BAD_FORMAT, f"the NAVX package is damaged: {what}")
 
 
-NAVX = SignableFormat(is_navx, NavxFile.open)
+NAVX = SignableFormat(is_navx, NavxFile.open, detachable=_PROFILE)

@@ -16,7 +16,7 @@ _CLASS_FILES = 45  # the major version of Java's first class files; a fat Mach-O
 _PACKAGES = frozenset({".nupkg", ".snupkg", ".vsix", ".appx", ".msix", ".appxbundle", ".msixbundle"})
 _SHELLS = frozenset({".bat", ".cmd", ".sh", ".py", ".pl", ".rb"})
 _ARCHIVES = (b"\x1f\x8b", b"7z\xbc\xaf\x27\x1c", b"\xfd7zXZ\0", b"BZh", b"\x28\xb5\x2f\xfd", b"Rar!\x1a\x07")
-_CAL = re.compile(rb"(?:OBJECT )?(?:Table|Form|Report|Dataport|XMLport|Codeunit|MenuSuite|Page|Query) +[0-9]+ ")
+_CAL = rb"(?:OBJECT )?(?:Table|Form|Report|Dataport|XMLport|Codeunit|MenuSuite|Page|Query) +[0-9]+ "
 _MANIFEST = "urn:schemas-microsoft-com:asm.v1"
 _INSIDE = "Sign the files in it before it is packed."
 
@@ -112,7 +112,7 @@ UNSUPPORTED_TYPES: tuple[UnsupportedType, ...] = (
         "Read the server's message in the file and repair the download.",
     ),
     UnsupportedType(
-        lambda look: look.suffix == ".fob" or _CAL.match(look.head) is not None,
+        lambda look: look.suffix == ".fob" or re.match(_CAL, look.head) is not None,
         "a C/AL object export (.fob) has no place for a signature: no SIP supports it, not even NavSip.dll",
         "List it in a signed catalogue (kspsign catalog), or exclude it (!**/*.fob) and sign what delivers it, such as "
         "an installer or an .app package.",

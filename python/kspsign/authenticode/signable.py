@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from kspsign.authenticode.io.snapshot import Snapshot
-from kspsign.authenticode.profile import FileSignature, SignatureProfile, SigningTerms
+from kspsign.authenticode.profile import DetachableProfile, FileSignature, SignatureProfile, SigningTerms
 from kspsign.model.values import DigestAlgorithm, Finding
 
 HEAD = 4096
@@ -272,14 +272,15 @@ class DescribedFile(Protocol[SignatureT_contra]):
         """The facts in `signature`, as label and text."""
 
 
-@dataclass(frozen=True, slots=True)
-class SignableFormat:
+class SignableFormat(NamedTuple):
     """One format: how its files are detected, and how one is opened; `open_to_replace` opens one whose signatures are
-    to be replaced, where that makes a difference."""
+    to be replaced, where that makes a difference. `detachable` is the profile of signatures that are prepared and made
+    apart from their file, None where they can't be."""
 
     detect: Callable[[Glimpse], bool]
     open: Callable[[Snapshot], SignableFile]
     open_to_replace: Callable[[Snapshot], SignableFile] | None = None
+    detachable: DetachableProfile[FileSignature] | None = None
 
 
 def nth(index: int, finding: Finding) -> Finding:

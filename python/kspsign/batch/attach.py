@@ -21,6 +21,7 @@ from kspsign.batch.occupancy import check_place, detachable
 from kspsign.batch.outcomes import failed, signed
 from kspsign.batch.run import Run
 from kspsign.batch.select import named_artifacts
+from kspsign.batch.walk import real_path
 from kspsign.batch.work import Batch
 from kspsign.batch.work_list import admit_outputs, select, take
 from kspsign.certificates.parse import thumbprint_of
@@ -130,17 +131,21 @@ def read_signature_file(path: Path) -> bytes:
 
 def _check_content(read: FileSignature, digest: Digest, supplied: Supplied) -> None:
     if supplied.sha256 is not None and supplied.sha256 != digest.sha256:
-        raise ArtifactError(
-            Hresult.TRUST_E_BAD_DIGEST,
-            "the file changed since its digest was taken",
-            remedy="Take the digest of the file as it is now (kspsign digest), and have that signed.",
-        )
+        raise _changed()
     if digest.values.get(read.algorithm) != read.file_digest:
         raise ArtifactError(
             Hresult.TRUST_E_BAD_DIGEST,
             "the signature is that of another content",
             remedy="Attach the signature to the file that it was made for, without a change since.",
         )
+
+
+def _changed() -> ArtifactError:
+    return ArtifactError(
+        Hresult.TRUST_E_BAD_DIGEST,
+        "the file changed since its digest was taken",
+        remedy="Take the digest of the file as it is now (kspsign digest), and have that signed.",
+    )
 
 
 def _write(held: LockedTarget, file: SignableFile, digest: Digest, signature: bytes, *, append: bool) -> SignedCopy:
@@ -175,11 +180,26 @@ def _of_document(run: Run, path: Path) -> tuple[Run, Supplier]:
             remedy="Leave one of them out.",
         )
     entries = {entry.path: entry for entry in read_document(path).files}
-    missing = tuple(name for name in entries if not (settings.folder / name).is_file())
+    folder = real_path(settings.folder)
+    missing = tuple(name for name in entries if not _is_below(settings.folder / name, folder))
     if missing:
         raise NoFilesMatchedError(missing, str(settings.folder.absolute()), f"the document {path} names them")
     artifacts = named_artifacts(map(Path, entries), settings.folder)
+    shared = next((artifact.names for artifact in artifacts if len(artifact.names) > 1), None)
+    if shared is not None:
+        raise ConfigurationError(
+            f"the document {path} names one file twice, as {shared[0]} and as {shared[1]}",
+            remedy="Take the digests again, of each file by one name.",
+        )
     return take(run, artifacts), partial(_from_entry, entries=entries)
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    """Whether a file is there, and no link leads out of the real `folder` on the way to it."""
+    try:
+        return path.is_file() and real_path(path).is_relative_to(folder)
+    except OSError:  # a name that is too long here
+        return False
 
 
 def _from_entry(artifact: Artifact, file: SignableFile, entries: Mapping[str, DigestEntry]) -> Supplied:
@@ -191,6 +211,8 @@ def _from_entry(artifact: Artifact, file: SignableFile, entries: Mapping[str, Di
             "the document holds no signature of it",
             remedy="Sign the document where the key is: kspsign sign --document FILE --output FILE.",
         )
+    if artifact.size != entry.size:
+        raise _changed()
     if artifact.format != entry.format:
         raise ArtifactError(Hresult.TRUST_E_BAD_DIGEST, f"the document says that it is of format {entry.format}")
     to_sign = detachable(file).restore(DigestAlgorithm(entry.algorithm), entry.content, entry.attributes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from kspsign.batch.run import Run
@@ -49,7 +48,7 @@ def open_catalogues(files: Run, verifier: Verifier) -> ByCatalogue:
     catalogues = [known.get(artifact.real, artifact) for artifact in named]
     artifacts = (*(artifact for artifact in catalogues if artifact.real not in known), *files.artifacts)
     judged = CatalogueVerifier(verifier, read_catalogues(catalogues, verifier))
-    return ByCatalogue(replace(files, artifacts=artifacts), judged)
+    return ByCatalogue(files._replace(artifacts=artifacts), judged)
 
 
 def _unseen_warnings(unseen: Sequence[str]) -> Iterator[RunWarning]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -47,7 +46,7 @@ def create_catalogue(run: Run) -> Report:
     with run.to_its_end():
         target, moment = _target(run.settings), _moment(run)
         signs = _is_to_be_signed(run.settings)
-        run = replace(run, settings=run.settings.model_copy(update={"output": None}))  # an older one is replaced
+        run = run._replace(settings=run.settings.model_copy(update={"output": None}))  # an older one is replaced
         admit_outputs(run)
         files = _without_target(select(run), target)
         content = write_catalogue(_members(files), moment, _driver(run.settings))
@@ -123,7 +122,7 @@ def _without_target(files: Run, target: Path) -> Run:
     artifacts = tuple(artifact for artifact in files.artifacts if artifact.name not in left_out)
     if not artifacts:
         raise NoFilesMatchedError(files.settings.files, str(files.settings.folder.absolute()), "but the catalogue")
-    return replace(files, artifacts=artifacts)
+    return files._replace(artifacts=artifacts)
 
 
 def _driver(settings: Settings) -> DriverFacts:
@@ -150,6 +149,14 @@ def _members_of(artifact: Artifact) -> Iterator[NewMember]:
     snapshot = Snapshot(artifact.path)
     name = artifact.name if not Path(artifact.name).is_absolute() else artifact.path.name
     name = name.rpartition("../")[2]
+    try:
+        name.encode()
+    except UnicodeEncodeError as foreign:
+        raise ArtifactError(
+            Hresult.ERROR_NOT_SUPPORTED,
+            "a catalogue can't name it: its name has bytes that are not UTF-8",
+            remedy="Rename the file, or exclude it (!PATTERN).",
+        ) from foreign
     if artifact.format in BY_AUTHENTICODE | BY_BOTH and artifact.format is not None:
         yield from authenticode_members(open_signable(snapshot, artifact.format), artifact.format, name)
     if artifact.format not in BY_AUTHENTICODE:
@@ -163,7 +170,7 @@ def _leave_unsigned(run: Run, target: Path, content: bytes) -> None:
         write_atomically(target.absolute(), [content])
         return created(artifact, hashlib.sha256(content).hexdigest())
 
-    Batch(replace(run, artifacts=(artifact,))).work(write, 1)
+    Batch(run._replace(artifacts=(artifact,))).work(write, 1)
     run.console.notice(f"{artifact.name} is not signed: no key store is named. Sign it with `kspsign sign`")
 
 

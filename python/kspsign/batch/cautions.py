@@ -5,14 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from kspsign.batch.clickonce import listed_in_manifests
 from kspsign.batch.select import IdlePattern, Selection
 from kspsign.certificates.parse import key_kind, parse_certificate
 from kspsign.certificates.validity import expires_soon, is_for_lifetime_signing, is_short_lived
 from kspsign.model.errors import TrustError
-from kspsign.model.report import CertificateFacts, FileOutcome, RunWarning
+from kspsign.model.report import FileOutcome, RunWarning
 from kspsign.model.values import Artifact, SyncedCertificate, iso_utc
+
+if TYPE_CHECKING:
+    from kspsign.model.signing_facts import CertificateFacts
 
 _RSA_ONLY = "Microsoft's root program and App Control for Business support RSA only, so Windows may not trust it"
 _USE_RSA = "Use a certificate with an RSA key of 3072 or 4096 bits."

@@ -14,6 +14,7 @@ from kspsign.batch.finish import publish
 from kspsign.batch.occupancy import check_place, detachable
 from kspsign.batch.outcomes import prepared
 from kspsign.batch.run import Run
+from kspsign.batch.walk import real_path
 from kspsign.batch.work import Batch
 from kspsign.batch.work_list import admit_outputs, select
 from kspsign.certificates.chain import ordered_chain
@@ -27,7 +28,7 @@ from kspsign.model.version import VERSION
 from kspsign.publishing.wording import count
 from kspsign.settings.model import STANDARD_OUTPUT, Settings
 from kspsign.signing.copies import access_error
-from kspsign.signing.digest_document import SCHEMA, DigestDocument, DigestEntry
+from kspsign.signing.digest_document import SCHEMA, DigestDocument, DigestEntry, path_fault, same_names
 from kspsign.signing.locks import may_write
 from kspsign.signing.plan import signing_terms
 from kspsign.signing.shared_state import LOCAL_SLOTS
@@ -48,6 +49,7 @@ def write_digests(run: Run, chosen: Callable[[Run], Run] = select) -> Report:
         output = document_output(run.settings)
         admit_outputs(run)
         files = chosen(run)
+        _check_names(files)
         digesting = Digesting(run.settings, signing_terms(run.settings, _chain(run.settings)))
         Batch(files).work(lambda artifact: digest_one(artifact, digesting), LOCAL_SLOTS)
         entries = tuple(
@@ -70,6 +72,7 @@ def digest_one(artifact: Artifact, digesting: Digesting) -> FileOutcome:
     Raises ArtifactError for a file that can't be signed, or not in two phases; KspSignError (ALREADY_SIGNED).
     """
     settings, terms = digesting.settings, digesting.terms
+    path = _path_below_folder(artifact, settings)
     file = open_signable(artifact.path, artifact.format, replacing=settings.replace)
     check_place(file, append=settings.append, replace=settings.replace)
     profile = detachable(file)
@@ -84,7 +87,7 @@ def digest_one(artifact: Artifact, digesting: Digesting) -> FileOutcome:
     digest: Digest = file.digest_to_sign(terms)
     to_sign = profile.prepare(terms, file.content(terms, digest))
     digesting.entries[artifact.name] = DigestEntry(
-        path=_path_below_folder(artifact, settings),
+        path=path,
         format=artifact.format,
         size=artifact.size,
         sha256=digest.sha256,
@@ -129,13 +132,33 @@ def _chain(settings: Settings) -> tuple[bytes, ...]:
     return ordered_chain(*read_certificate_file(settings.signer))
 
 
+def _check_names(files: Run) -> None:
+    """Raise ConfigurationError for two files that one document can't name apart on every system."""
+    same = same_names(artifact.name for artifact in files.artifacts)
+    if same is not None:
+        raise ConfigurationError(
+            f"{same[0]} and {same[1]} differ in case or in Unicode's forms alone, and are one file on other systems",
+            remedy="Take their digests in two documents, or exclude one (!PATTERN).",
+        )
+
+
 def _path_below_folder(artifact: Artifact, settings: Settings) -> str:
-    folder = settings.folder.absolute()
-    for path in (folder / artifact.name, artifact.path):
-        if path.is_relative_to(folder):
-            return path.relative_to(folder).as_posix()
-    raise ArtifactError(
-        Hresult.ERROR_NOT_SUPPORTED,
-        f"it is not below {folder}, by which the document names its files",
-        remedy="Name a folder that holds all the files with --folder, here and for attach.",
-    )
+    """The path by which the document names the file; raises ArtifactError when none does, or none on every system."""
+    folder, real = settings.folder.absolute(), real_path(settings.folder)
+    path = next((path for path in (folder / artifact.name, artifact.path) if path.is_relative_to(folder)), None)
+    if path is None or not artifact.path.is_relative_to(real):
+        raise ArtifactError(
+            Hresult.ERROR_NOT_SUPPORTED,
+            f"it is not below {folder}, by which the document names its files",
+            remedy="Name a folder that holds all the files with --folder, here and for attach; a link that leads out "
+            "of it does not.",
+        )
+    name = path.relative_to(folder).as_posix()
+    fault = path_fault(name)
+    if fault is not None:
+        raise ArtifactError(
+            Hresult.ERROR_NOT_SUPPORTED,
+            f"the document can't name it on every system: {fault}",
+            remedy="Rename the file, or sign it in one step (kspsign sign).",
+        )
+    return name

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import base64
-import os
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +14,8 @@ from kspsign.batch.finish import publish
 from kspsign.batch.occupancy import detachable
 from kspsign.batch.outcomes import extracted
 from kspsign.batch.run import Run
+from kspsign.batch.tree import identity_of
+from kspsign.batch.walk import real_path
 from kspsign.batch.work import Batch
 from kspsign.batch.work_list import admit_outputs, select
 from kspsign.concurrency.atomic_write import write_atomically
@@ -38,13 +39,15 @@ def extract_signatures(run: Run, chosen: Callable[[Run], Run] = select) -> Repor
         admit_outputs(run)
         files = chosen(run)
         targets = _targets(files)
+        taken = frozenset(map(_key, targets.values())) | {identity_of(artifact.real) for artifact in files.artifacts}
         pem = run.settings.pem
-        Batch(files).work(lambda artifact: extract_one(artifact, targets[artifact.name], pem=pem), LOCAL_SLOTS)
+        Batch(files).work(lambda artifact: extract_one(artifact, targets[artifact.name], taken, pem=pem), LOCAL_SLOTS)
     return publish(run)
 
 
-def extract_one(artifact: Artifact, target: Path, *, pem: bool) -> FileOutcome:
-    """Write the file's signatures, the first one to `target` as the file has it, further ones alone to numbered files.
+def extract_one(artifact: Artifact, target: Path, taken: Collection[str], *, pem: bool) -> FileOutcome:
+    """Write the file's signatures, the first one to `target` as the file has it, further ones alone to numbered files,
+    none of which is one of the `taken`, the files that the run reads or writes for others.
 
     Raises ArtifactError (TRUST_E_NOSIGNATURE) for an unsigned file, (ERROR_NOT_SUPPORTED) for one whose signatures are
     not PKCS#7; TrustError for a signature that can't be read.
@@ -54,8 +57,16 @@ def extract_one(artifact: Artifact, target: Path, *, pem: bool) -> FileOutcome:
     signatures = tuple(every_signature(file))
     if not signatures:
         raise ArtifactError(Hresult.TRUST_E_NOSIGNATURE, "the file carries no signature to extract", remedy=_EXCLUDE)
-    for number, signature in enumerate(signatures, start=1):
-        write_atomically(_numbered(target, number), [_armoured(signature) if pem else signature])
+    paths = [target, *(_numbered(target, number) for number in range(2, len(signatures) + 1))]
+    for path in paths[1:]:
+        if _key(path) in taken:
+            raise ArtifactError(
+                Hresult.ERROR_NOT_SUPPORTED,
+                f"its further signature would be written to {path}, which this run reads or writes for another file",
+                remedy="Extract these files one by one, with an --output each that no number makes another file's.",
+            )
+    for path, signature in zip(paths, signatures, strict=True):
+        write_atomically(path, [_armoured(signature) if pem else signature])
     return extracted(artifact, file.snapshot.sha256())
 
 
@@ -84,10 +95,10 @@ def _targets(run: Run) -> Mapping[str, Path]:
         raise ConfigurationError("signatures are not written to standard output", remedy="Name a file or a folder.")
     alone = output is not None and len(artifacts) == 1 and not output.is_dir()
     targets = {artifact.name: output if alone and output else _in(output, artifact) for artifact in artifacts}
-    read = {os.path.normcase(artifact.real): artifact.name for artifact in artifacts}
+    read = {identity_of(artifact.real): artifact.name for artifact in artifacts}
     taken: dict[str, str] = {}
     for name, target in targets.items():
-        key = os.path.normcase(target.absolute())
+        key = _key(target)
         other = read.get(key) or taken.setdefault(key, name)
         if other != name or key in read:
             raise ConfigurationError(
@@ -101,9 +112,13 @@ def _in(folder: Path | None, artifact: Artifact) -> Path:
     return (folder or artifact.path.parent) / f"{artifact.path.name}{SUFFIX}"
 
 
+def _key(path: Path) -> str:
+    return identity_of(real_path(path))
+
+
 def _numbered(target: Path, number: int) -> Path:
-    """`target`, for further signatures with their number before the extension."""
-    return target if number == 1 else target.with_name(f"{target.stem}.{number}{target.suffix}")
+    """The file of a further signature: `target` with a number before the extension."""
+    return target.with_name(f"{target.stem}.{number}{target.suffix}")
 
 
 def _armoured(signature: bytes) -> bytes:

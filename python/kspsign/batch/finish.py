@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -48,7 +47,7 @@ def finished(run: Run, report: Report) -> Report:
     write_records(
         report,
         files={name: path for name, path in settings.output_files.items() if _writable(run, path)},
-        context=replace(context, step_files=None) if refused else context,
+        context=context._replace(step_files=None) if refused else context,
         stream=None,
         in_service=in_service,
         ledger=ledgers.attached.path if ledgers is not None and ledgers.attached is not None else None,

@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from kspsign.batch.run import Run
-from kspsign.keys.protocol import SigningKey
-from kspsign.model.ledger_facts import AnchorFacts, LedgerFacts, MonthFacts
 from kspsign.model.report import RunWarning
 
 if TYPE_CHECKING:
+    from kspsign.keys.protocol import SigningKey
     from kspsign.ledger.file import LedgerFile
+    from kspsign.model.ledger_facts import LedgerFacts
+    from kspsign.model.written_ledger import AnchorFacts, MonthFacts
 
 
 class RunLedgers(NamedTuple):
@@ -41,11 +42,13 @@ def ledger_facts(run: Run) -> LedgerFacts | None:
     uses, ledgers = run.shared.uses, run.record.ledgers
     if ledgers is None:
         return None
+    from kspsign.model.ledger_facts import LedgerFacts  # noqa: PLC0415 - of runs that sign
+
     shared = ledgers.shared
     return LedgerFacts(
         run=uses.run,
         file=str(shared.path) if shared is not None else None,
-        anchor=AnchorFacts(*shared.anchor) if shared is not None else None,
+        anchor=_anchor(shared) if shared is not None else None,
         asked=uses.asked,
         outcomes=dict(sorted(uses.outcomes.items())),
         rotation=run.record.rotation,
@@ -54,9 +57,17 @@ def ledger_facts(run: Run) -> LedgerFacts | None:
     )
 
 
+def _anchor(shared: LedgerFile) -> AnchorFacts:
+    from kspsign.model.written_ledger import AnchorFacts  # noqa: PLC0415 - most runs write none
+
+    return AnchorFacts(*shared.anchor)
+
+
 def _month(run: Run, shared: LedgerFile | None) -> MonthFacts | None:
     if shared is None or shared.history is None:
         return None
+    from kspsign.model.written_ledger import MonthFacts  # noqa: PLC0415 - most runs write none
+
     now = datetime.now(UTC)
     month = f"{now:%Y-%m}"
     spent, forecast = shared.history.spent(month), shared.history.forecast(now)

@@ -16,9 +16,10 @@ from kspsign.ledger.file import LedgerFile
 from kspsign.ledger.history import LedgerHistory, MonthlyLimit
 from kspsign.ledger.text import fit_text
 from kspsign.model.errors import ConfigurationError
-from kspsign.model.ledger_facts import RotationFacts
-from kspsign.model.report import BuildFacts, CertificateFacts
+from kspsign.model.run_facts import BuildFacts
+from kspsign.model.signing_facts import CertificateFacts
 from kspsign.model.version import VERSION
+from kspsign.model.written_ledger import RotationFacts
 
 
 def begin_written_ledgers(run: Run, signing: SigningKey) -> None:

@@ -19,7 +19,9 @@ from kspsign.batch.select import SelectionPurpose
 from kspsign.batch.work_list import admit_outputs, matched, with_policy
 from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
 from kspsign.model.ledger_facts import LedgerFacts
-from kspsign.model.report import CertificateFacts, FileOutcome, Report, SliceFacts, Totals, TrustFacts
+from kspsign.model.report import FileOutcome, Report, Totals, TrustFacts
+from kspsign.model.run_facts import SliceFacts
+from kspsign.model.signing_facts import CertificateFacts
 from kspsign.model.values import Artifact, ErrorFacts
 from kspsign.publishing.read_report import read_report
 from kspsign.publishing.setting_words import error_in_words

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.profile import FileSignature
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from kspsign.batch.references import ReferencedFiles
 
 
-@dataclass(frozen=True, slots=True)
-class Signing:
+class Signing(NamedTuple):
     """The shared parts of a signing run: the run, our certificate, and the verifier. `referenced` is None where no file
     states hashes of others."""
 
@@ -36,8 +35,8 @@ class Signing:
     identity: PublisherIdentity
     verifier: Verifier
     referenced: ReferencedFiles | None
-    admissions: Admissions = field(default_factory=Admissions)
-    kept: list[SignableFile] = field(default_factory=list)
+    admissions: Admissions
+    kept: list[SignableFile]
 
     def committed(self, artifact: Artifact, copy: SignedCopy, engine: Engine) -> None:
         """The copy has taken its target's place. What is in a container is not safe yet then, which others may have to

@@ -14,7 +14,8 @@ from kspsign.keys.open import engine_for
 from kspsign.keys.protocol import SigningKey, check_digest
 from kspsign.model.errors import ConfigurationError, KspSignError
 from kspsign.model.pipeline import PipelineFacts
-from kspsign.model.report import BuildFacts, FileOutcome
+from kspsign.model.report import FileOutcome
+from kspsign.model.run_facts import BuildFacts
 from kspsign.model.values import iso_utc
 from kspsign.model.version import VERSION
 from kspsign.provenance.bundle import MEDIA_TYPE, SignedStatement, algorithm_of, bundle_text, digest_to_sign

@@ -10,27 +10,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from kspsign.concurrency.cancellation import entered
 from kspsign.model.errors import CancelledError, KspSignError, PolicyError
-from kspsign.model.ledger_facts import RotationFacts
-from kspsign.model.report import (
-    CertificateFacts,
-    FileOutcome,
-    LeftOut,
-    PolicyFacts,
-    ProvenanceFacts,
-    RunWarning,
-    SliceFacts,
-    TrustFacts,
-)
-from kspsign.model.values import Artifact, ErrorFacts, Limits, RootFacts
+from kspsign.model.report import FileOutcome, LeftOut, RunWarning, TrustFacts
+from kspsign.model.values import Artifact, ErrorFacts, RootFacts
 from kspsign.publishing import Console
 from kspsign.publishing.setting_words import SettingWords, error_in_words, warning_in_words
 from kspsign.settings.context import RunContext
 from kspsign.settings.model import Settings, in_temp_folder
-from kspsign.signing.circuit_breaker import CircuitBreaker
 from kspsign.signing.shared_state import SharedState
 
 if TYPE_CHECKING:
@@ -38,6 +27,9 @@ if TYPE_CHECKING:
 
     from kspsign.batch.inside.tree import Inside
     from kspsign.batch.ledger import RunLedgers
+    from kspsign.model.run_facts import PolicyFacts, ProvenanceFacts, SliceFacts
+    from kspsign.model.signing_facts import CertificateFacts, Limits
+    from kspsign.model.written_ledger import RotationFacts
     from kspsign.verifying import Verifier
     from kspsign.verifying.policy.judge import Judge
 
@@ -57,7 +49,7 @@ class OutputState(Enum):
     REFUSED = "refused"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class RunRecord:
     """The results of a run so far; the only value on the path that grows. Outcomes are keyed by shown name;
     `listed` are those of files whose hashes others state, as soon as a worker has them."""
@@ -92,8 +84,7 @@ class RunRecord:
         return sum(not outcome.tried for outcome in self.outcomes.values())
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """The value that travels along the path. Only `record` grows; a stage that adds something passes on a copy.
 
     `artifacts` are the files that the run takes, `judge` is its policy and `inside` the tree of its containers, where
@@ -105,18 +96,20 @@ class Run:
     context: RunContext
     console: Console
     shared: SharedState
-    record: RunRecord = field(default_factory=RunRecord)
+    record: RunRecord
+    resources: contextlib.ExitStack
     artifacts: tuple[Artifact, ...] = ()
     judge: Judge | None = None
     inside: Inside | None = None
-    resources: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     @classmethod
     def begin(cls, settings: Settings, context: RunContext, console: Console, cancelled: threading.Event) -> Run:
         """A run that knows of no file yet; `cancelled` is set when it shall end early."""
         stops_at_failure = settings.fail_fast and settings.command != "verify"  # a verdict is on all files
-        shared = SharedState(cancelled, breaker=CircuitBreaker(fail_fast=stops_at_failure))
-        return cls(in_temp_folder(settings, context.temp_folder), context, console, shared)
+        shared = SharedState.begin(cancelled, fail_fast=stops_at_failure)
+        return cls(
+            in_temp_folder(settings, context.temp_folder), context, console, shared, RunRecord(), contextlib.ExitStack()
+        )
 
     @property
     def words(self) -> SettingWords:

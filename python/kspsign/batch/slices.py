@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from kspsign.model.errors import ConfigurationError
-from kspsign.model.report import SliceFacts
 from kspsign.model.values import Artifact
+
+if TYPE_CHECKING:
+    from kspsign.model.run_facts import SliceFacts
 
 
 def take_slice(artifacts: Sequence[Artifact], number: int, total: int) -> tuple[SliceFacts, tuple[Artifact, ...]]:
@@ -16,6 +19,8 @@ def take_slice(artifacts: Sequence[Artifact], number: int, total: int) -> tuple[
 
     Names and sizes alone decide: agents that see the same files agree.
     """
+    from kspsign.model.run_facts import SliceFacts  # noqa: PLC0415 - most runs take all files
+
     names = divide(artifacts, total)[number - 1]
     listing = "".join(f"{file.name}\0{file.size}\0" for file in sorted(artifacts, key=lambda file: file.name))
     digest = hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from kspsign.authenticode.formats import SIGNED_AFTER_OTHERS
+from kspsign.batch.admissions import Admissions
 from kspsign.batch.cautions import certificate_warnings, no_timestamp_warning, skipped_warnings
 from kspsign.batch.ledger import begin_ledger
 from kspsign.batch.one_artifact import Signing, admit_one, plan_one, sign_one
@@ -111,7 +112,7 @@ def verify(run: Run, copies: SignedCopies) -> None:
     second = run.open(open_second_opinion(run.settings, certificate, run.cancelled, run.shared.slots.released))
     identity = PublisherIdentity.of(certificate.chain[0])
     verifier = replace(copies.key.verifier, second=second)
-    signing = Signing(run, identity, verifier, _referenced(run))
+    signing = Signing(run, identity, verifier, _referenced(run), Admissions(), [])
     if isinstance(copies.source, Planner):
         _plan_all(signing, copies.source)
     else:

@@ -48,7 +48,7 @@ class WalkedPath(NamedTuple):
         return self.folder / self.name
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Walk:
     """Finds what patterns name below `folder`.
 

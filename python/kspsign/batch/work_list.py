@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,6 @@ from kspsign.batch.cautions import clickonce_warnings, selection_warnings
 from kspsign.batch.outputs import check_artifacts, check_outputs, inputs_of, outputs_of, state_folders
 from kspsign.batch.run import OutputState, Run
 from kspsign.batch.select import LEFTOVER, Selection, SelectionPurpose, select_artifacts
-from kspsign.batch.slices import slice_of, take_slice
 from kspsign.concurrency.cancellation import interruptible
 from kspsign.model.errors import ConfigurationError
 from kspsign.model.report import LeftOut
@@ -40,7 +38,7 @@ def with_policy(run: Run) -> Run:
         return run
     run.record.policy = judge.facts
     run.console.notice(f"policy {judge.facts.name} (sha256 {judge.facts.sha256})")
-    return replace(run, judge=judge)
+    return run._replace(judge=judge)
 
 
 def select(run: Run) -> Run:
@@ -62,12 +60,14 @@ def select(run: Run) -> Run:
         run.warn(clickonce_warnings(selection.artifacts))
     artifacts = selection.artifacts
     if settings.slice is not None:
+        from kspsign.batch.slices import slice_of, take_slice  # noqa: PLC0415 - most runs take all files
+
         _check_dividable(settings.command, artifacts)
         record.slice, artifacts = take_slice(artifacts, *slice_of(settings.slice, run.context.parallel))
         part = f"slice {record.slice.number} of {record.slice.total}"
         taken = f"{part}: {len(artifacts)} of {len(selection.artifacts)} files" if artifacts else f"{part} is empty"
         console.notice(taken)
-    entered = _with_inside(replace(run, artifacts=artifacts), selection.artifacts)
+    entered = _with_inside(run._replace(artifacts=artifacts), selection.artifacts)
     if run.judge is not None:
         inside = (artifact for artifact in entered.artifacts if artifact.container is not None)
         names = [name for artifact in (*selection.artifacts, *inside) for name in artifact.names]
@@ -103,7 +103,7 @@ def _check_dividable(command: str, artifacts: Sequence[Artifact]) -> None:
 def _with_artifacts(run: Run, artifacts: tuple[Artifact, ...]) -> Run:
     sizes = Counter(artifact.size for artifact in artifacts)
     repeated = frozenset(size for size, number in sizes.items() if number > 1)
-    return replace(run, artifacts=artifacts, shared=replace(run.shared, repeated_sizes=repeated))
+    return run._replace(artifacts=artifacts, shared=run.shared._replace(repeated_sizes=repeated))
 
 
 def take(run: Run, artifacts: tuple[Artifact, ...]) -> Run:

@@ -186,7 +186,8 @@ def time_of(found: Element) -> datetime:
     ):
         raise malformed(f"the time {text!r}")
     try:
-        moment = datetime.strptime(digits, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+        month, day, hour, minute, second = (int(digits[at : at + 2]) for at in range(4, 14, 2))
+        moment = datetime(int(digits[:4]), month, day, hour, minute, second, tzinfo=UTC)
     except ValueError as impossible:
         raise malformed(f"the time {text!r}") from impossible
     return moment + timedelta(microseconds=int(fraction[:6].ljust(6, "0")) if fraction else 0)

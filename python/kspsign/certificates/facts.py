@@ -9,7 +9,7 @@ from cryptography import x509
 from kspsign.certificates.identity import PublisherIdentity
 from kspsign.certificates.parse import distinguished_name
 from kspsign.model.errors import PrerequisiteError, TrustError
-from kspsign.model.report import CertificateFacts
+from kspsign.model.signing_facts import CertificateFacts
 from kspsign.model.values import SyncedCertificate, iso_utc
 
 

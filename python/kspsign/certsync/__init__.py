@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -106,7 +105,7 @@ def _renewed(known: SyncedCertificate, store: KeyStore, notice: Notice) -> Synce
     chain = store.certificate_chain()
     if chain[0] == known.chain[0]:
         return known
-    renewed = replace(known, thumbprint=thumbprint_of(chain[0]), chain=chain)
+    renewed = known._replace(thumbprint=thumbprint_of(chain[0]), chain=chain)
     notice(f"certificate {known.thumbprint} was renewed: key store {known.key_store} signs with {renewed.thumbprint}")
     return renewed
 

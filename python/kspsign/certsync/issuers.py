@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from kspsign.certificates.chain import ordered_chain
 from kspsign.certificates.parse import display_name, parse_certificate
@@ -29,4 +28,4 @@ def with_given_issuers(key: SigningKey, given: Sequence[bytes]) -> SigningKey:
             code="ISSUER_NOT_IN_CHAIN",
             remedy="Leave it out, or give the certificate that issued the last one of the chain.",
         )
-    return key._replace(certificate=replace(key.certificate, chain=chain))
+    return key._replace(certificate=key.certificate._replace(chain=chain))

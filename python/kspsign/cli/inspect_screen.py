@@ -13,7 +13,8 @@ from kspsign.certificates.parse import common_name, distinguished_name, parse_ce
 from kspsign.certificates.public_key import describe_key
 from kspsign.cli.inspected import Inspected, carried_chain, inner_signatures, own_signatures
 from kspsign.model.errors import KspSignError
-from kspsign.model.report import FileOutcome, InsideFacts
+from kspsign.model.report import FileOutcome
+from kspsign.model.run_facts import InsideFacts
 from kspsign.model.values import SignatureFacts
 from kspsign.publishing import wording
 from kspsign.publishing.sanitize import log_line

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -31,7 +30,7 @@ def run_task(environment: Mapping[str, str]) -> int:
             "standard input does not hold a document of the KspSign task",
             remedy="`kspsign task` is for the task alone; call `kspsign run`.",
         ) from broken
-    context = replace(RunContext.from_environment(variables, is_tty=False), caller="task")
+    context = RunContext.from_environment(variables, is_tty=False)._replace(caller="task")
     _check_mapped(context, command=command, config=inputs.get("config"))
     config = _config_input(inputs.pop("config", None))
 
@@ -51,7 +50,7 @@ def run_action(environment: Mapping[str, str]) -> int:
 
     document = read_document(sys.stdin.buffer.read(), environment)
     fields, step = dict(document.settings), {**environment, **document.variables}
-    context = replace(RunContext.from_environment(environment, is_tty=False), caller="action")
+    context = RunContext.from_environment(environment, is_tty=False)._replace(caller="action")
     _check_mapped(context, command=document.command, config=fields.get("config"))
     config = _config_input(fields.pop("config", None))
 

@@ -6,7 +6,6 @@ import secrets
 import socket
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -101,7 +100,7 @@ def timestamp_checks(settings: Settings, key_store: str | None, trust: TrustChec
     found = [_server(url, settings, trust, ahead) for url in urls]
     if any(check.state == "ok" for check in found):
         # One that answers is enough: a run asks them in their order.
-        found = [replace(check, state="warning") if check.state == "failed" else check for check in found]
+        found = [check._replace(state="warning") if check.state == "failed" else check for check in found]
     yield from found
     yield _clock(ahead)
 
@@ -126,7 +125,7 @@ def _server(url: str, settings: Settings, trust: TrustChecks, ahead: list[timede
         )
         return failed(_SERVER, untrusted)
     except TimestampError as error:
-        return replace(failed(_SERVER, error), remedy=_UNREACHED)
+        return failed(_SERVER, error)._replace(remedy=_UNREACHED)
     except KspSignError as error:
         return failed(_SERVER, error)
     return passed(_SERVER, f"{shown_url(url)} answers; its token is trusted ({token.authority})")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any, Final, Literal, TextIO
 
 from kspsign.doctor.checks import all_checks
@@ -95,7 +94,7 @@ def _report(
     found = []
     marks, pipeline = _marks(out), _PIPELINES.get(context.surface)
     words = SettingWords(context.caller, configuration or ConfigOrigin())
-    for check in (replace(check, remedy=words.rendered(check.remedy)) for check in checks):
+    for check in (check._replace(remedy=words.rendered(check.remedy)) for check in checks):
         found.append(check)
         if not as_json:
             shown = (log_line(line) for line in _lines(check, marks))

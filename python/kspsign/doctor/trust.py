@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from kspsign.certificates.parse import common_name, thumbprint_of
@@ -81,5 +80,5 @@ class TrustChecks:
         more = "".join(f"; {fault.detail}" for fault in others)
         found = failed(CHAIN, TrustError(first.hresult, f"{first.detail}{more}", check=first.check))
         if first.hresult.name in {"CERT_E_UNTRUSTEDROOT", "CERT_E_CHAINING"}:
-            return replace(found, remedy=_UNTRUSTED)
+            return found._replace(remedy=_UNTRUSTED)
         return found

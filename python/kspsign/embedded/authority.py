@@ -10,9 +10,9 @@ import os
 import secrets
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -33,8 +33,7 @@ ROLES = ("root", "intermediate", "leaf", "timestamp")
 _RENEWAL = "Delete the folder {folder} and run `kspsign certsync --key-store embedded` for new test keys."
 
 
-@dataclass(frozen=True, slots=True)
-class EmbeddedAuthority:
+class EmbeddedAuthority(NamedTuple):
     """Four certificates with their private keys: leaf <- intermediate <- root, and timestamp unit <- root."""
 
     root: KeyedCertificate

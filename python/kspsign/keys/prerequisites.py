@@ -7,9 +7,8 @@ made and failed, or it was not made, with the reason. What was not made never re
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from kspsign.model.errors import KspSignError
 from kspsign.model.values import iso_utc
@@ -25,8 +24,7 @@ ALWAYS = (CREDENTIALS, KEY, CERTIFICATE)
 COSTS_A_SIGNATURE = "costs a signature; the first file of a run is the proof"
 
 
-@dataclass(frozen=True, slots=True)
-class Prerequisite:
+class Prerequisite(NamedTuple):
     """A prerequisite and its state; `remedy` says what to do and `code` is the error's, both empty when all is well.
 
     `chain` is the certificate that would sign and its issuers (DER, leaf first), on the line that is about it: whoever
@@ -38,7 +36,7 @@ class Prerequisite:
     detail: str
     remedy: str = ""
     code: str = ""
-    chain: tuple[bytes, ...] = field(default=(), repr=False)
+    chain: tuple[bytes, ...] = ()
 
 
 def passed(name: str, detail: str) -> Prerequisite:

@@ -71,8 +71,7 @@ class Surroundings:
     network: NetworkOptions = field(default_factory=NetworkOptions)
 
 
-@dataclass(frozen=True, slots=True)
-class Capabilities:
+class Capabilities(NamedTuple):
     """The capabilities of the chosen key, known without spending a signature.
 
     `digests` are the digest algorithms that it signs, `concurrent` is how many signatures may be asked for at the

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from kspsign.ledger.text import MAX_TEXT
-from kspsign.model.report import BuildFacts
+from kspsign.model.run_facts import BuildFacts
 
 SCHEMA: Final = "kspsign.ledger/1"
 GENESIS: Final = "0" * 64

@@ -9,7 +9,7 @@ from typing import Final
 
 from kspsign.ledger.entries import AskedEntry, Entry, KeyFacts, LedgerCertificate, OutcomeEntry, RunEntry
 from kspsign.model.errors import PrerequisiteError
-from kspsign.model.report import BuildFacts
+from kspsign.model.run_facts import BuildFacts
 
 BUDGET_SPENT: Final = "BUDGET_SPENT"
 _PASSING: Final = frozenset({"certificate", "certificate_version", "version", "key_version"})

@@ -14,7 +14,7 @@ from itertools import islice
 MAX_ALTERNATIVES = 500
 """Patterns that the braces of one may expand to."""
 _GROUP = re.compile(r"[?*+@!]\(")
-_RANGE = re.compile(r"(-?\d{1,6})\.\.(-?\d{1,6})|([A-Za-z])\.\.([A-Za-z])")
+_RANGE = r"(-?\d{1,6})\.\.(-?\d{1,6})|([A-Za-z])\.\.([A-Za-z])"
 _REPEATED = {"?": "?", "*": "*", "+": "+", "@": ""}
 
 
@@ -170,7 +170,7 @@ def _expanded(text: str) -> Iterator[str]:
     for start, end in _braces(text):
         before, inner, after = text[:start], text[start + 1 : end], text[end + 1 :]
         choices = _choices(inner, ",", "{", "}")
-        span = _RANGE.fullmatch(inner)
+        span = re.fullmatch(_RANGE, inner)
         if len(choices) == 1 and span is None:
             continue
         for choice in _span(span) if span is not None else choices:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from kspsign.model.written_ledger import AnchorFacts, MonthFacts, RotationFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,35 +27,6 @@ class KeyUseFacts:
     operation: str | None
     file: str | None
     outcome: Literal["embedded", "kept", "discarded", "lost", "refused"]
-
-
-@dataclass(frozen=True, slots=True)
-class AnchorFacts:
-    """Report: the last line that the run wrote to a ledger: its number, and the SHA-256 of its bytes."""
-
-    number: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class RotationFacts:
-    """Report: the key has another certificate than in the run before: both thumbprints, and when each ends."""
-
-    old: str
-    new: str
-    old_not_after: str
-    new_not_after: str
-
-
-@dataclass(frozen=True, slots=True)
-class MonthFacts:
-    """Report: signatures that the definition spent in the calendar month `month` ("2026-01", UTC), by the ledger; the
-    limit, if there is one; and what the month comes to if it goes on like this."""
-
-    month: str
-    spent: int
-    limit: int | None
-    forecast: int
 
 
 @dataclass(frozen=True, slots=True)

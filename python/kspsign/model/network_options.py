@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 
@@ -28,8 +29,7 @@ class CaFile(NamedTuple):
     setting: str
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkOptions:
+class NetworkOptions(NamedTuple):
     """Frozen, and the same for every connection of a run.
 
     `proxies` are by scheme ("http", "https"), `no_proxy` holds the entries of NO_PROXY. `agent_proxy` is the build
@@ -37,7 +37,7 @@ class NetworkOptions:
     reached without it. `deadline` is in seconds, for a whole exchange; None is what each service's client sets.
     """
 
-    proxies: Mapping[str, NamedProxy] = field(default_factory=dict)
+    proxies: Mapping[str, NamedProxy] = MappingProxyType({})
     no_proxy: tuple[str, ...] = ()
     agent_proxy: NamedProxy | None = None
     agent_bypass: tuple[str, ...] = ()
@@ -46,4 +46,4 @@ class NetworkOptions:
 
     def direct(self) -> NetworkOptions:
         """The same without any proxy and CA file: for a server of our own on loopback, which speaks plain HTTP."""
-        return replace(self, no_proxy=("*",), ca_file=None)
+        return self._replace(no_proxy=("*",), ca_file=None)

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from kspsign.model.errors import CANCELLED, NOT_TRIED
-from kspsign.model.ledger_facts import LedgerFacts
-from kspsign.model.values import NOT_CHECKED, ErrorFacts, Limits, RootFacts, SignatureFacts, Verdict
+from kspsign.model.values import NOT_CHECKED, ErrorFacts, RootFacts, SignatureFacts, Verdict
+
+if TYPE_CHECKING:
+    from kspsign.model.ledger_facts import LedgerFacts
+    from kspsign.model.run_facts import (
+        BuildFacts,
+        ConfigurationFacts,
+        InsideFacts,
+        PolicyFacts,
+        ProvenanceFacts,
+        SliceFacts,
+    )
+    from kspsign.model.signing_facts import CertificateFacts, Limits
 
 REPORT_SCHEMA = "kspsign.report/1"
-
-
-@dataclass(frozen=True, slots=True)
-class InsideFacts:
-    """Report: what a container holds, where its inside was asked for: `files` have rows of their own; `not_matched` by
-    no pattern, `not_signable` of no format that carries signatures. `not_opened` says what is packed inside in a way
-    that is neither read nor written again, "" for nothing."""
-
-    files: int
-    not_matched: int = 0
-    not_signable: int = 0
-    not_opened: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,24 +66,6 @@ class FileOutcome:
 
 
 @dataclass(frozen=True, slots=True)
-class CertificateFacts:
-    """Report: the certificate that signs; where each signature has one of its own, the first of them.
-
-    `durable_identity` is what its service names the publisher by in every certificate (an extended key usage).
-    """
-
-    thumbprint: str
-    sha256: str
-    subject: str
-    issuer: str
-    serial: str
-    not_before: str
-    not_after: str
-    alias: str | None
-    durable_identity: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class ChainCertificate:
     """Report: a certificate of a chain that was judged. `issuer` is the thumbprint of the next one in that chain; None
     where it is the last."""
@@ -114,43 +95,6 @@ class AgentFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class BuildFacts:
-    """Report: the Azure Pipelines build, when the run was part of one."""
-
-    id: str
-    number: str
-    definition: str
-    project: str
-    collection: str
-    repository: str
-    source_version: str
-    job: str
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class SliceFacts:
-    """Report: the part of the matched files that this run took, when several runs share them.
-
-    Slice `number` (from 1) of `total`; `files` are all files that matched, and `selection` is the sha256 over
-    their names and sizes: runs that share the same files agree in all three.
-    """
-
-    number: int
-    total: int
-    files: int
-    selection: str
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyFacts:
-    """Report: the policy file that the files were judged by: its name, and the sha256 of its text."""
-
-    name: str
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
 class TrustFacts:
     """Report: whom the run trusted. `named` are the roots that the user or test signing named, `used` those that chains
     of its files ended in. `program_date` is that of the Microsoft root program's list, which counts for timestamps
@@ -168,36 +112,6 @@ class RunWarning:
     code: str
     message: str
     remedy: str
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigurationFacts:
-    """Report: the configuration file that settings came from: its name, and the sha256 of its text.
-
-    `ambient` is true when it was found in the working folder and not named, so that only harmless settings count.
-    """
-
-    name: str
-    sha256: str
-    ambient: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ProvenanceFacts:
-    """Report: the provenance that the run wrote, or by which it verified. `sha256` is that of its file, `certificate`
-    the signer's thumbprint, `timestamp` when it was stamped, None without one."""
-
-    file: str
-    sha256: str
-    repository: str
-    ref: str
-    commit: str
-    definition: str
-    builder: str
-    run: str
-    subjects: int
-    certificate: str
-    timestamp: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import base64
 import codecs
 import re
 
-_BOUNDARY = re.compile(r"-----(?:BEGIN|END) [A-Z0-9 ]+-----")
+_BOUNDARY = r"-----(?:BEGIN|END) [A-Z0-9 ]+-----"
 
 
 def decode_text(content: bytes) -> str:
@@ -23,7 +23,7 @@ def decode_base64(text: str) -> bytes:
     Raises ValueError, which holds a part of the text.
     """
     bare = text.strip().removeprefix("\ufeff").strip()
-    lines = _BOUNDARY.findall(bare)
+    lines = re.findall(_BOUNDARY, bare)
     if lines:
         begin, *end = lines
         if len(end) != 1 or "BEGIN" not in begin or "END" not in end[0] or not bare.startswith(begin):

@@ -81,8 +81,7 @@ class Artifact(NamedTuple):
         return (self.name, *self.aliases)
 
 
-@dataclass(frozen=True, slots=True)
-class SyncedCertificate:
+class SyncedCertificate(NamedTuple):
     """The result of certsync: a certificate that is found by thumbprint, and how to reach its key.
 
     `chain` is DER, leaf first, root last if known. `key_reference` is the key store's own address of the key
@@ -228,53 +227,6 @@ class Verification(NamedTuple):
     signatures: tuple[SignatureFacts, ...]
     sha256: str
     error: ErrorFacts | None
-
-
-@dataclass(frozen=True, slots=True)
-class LimitPoint:
-    """Report: `at` so many seconds after the first request the limiter let `limit` requests through at once, and the
-    service had complained `throttled` times."""
-
-    at: float
-    limit: int
-    throttled: int
-
-
-@dataclass(frozen=True, slots=True)
-class LimitFacts:
-    """Report: how much one service was asked at once.
-
-    `in_flight` is what the limiter let through in the end, `peak` the most there ever was, `ceiling` the setting's
-    bound; `throttled` counts the service's complaints, `per_second` is the rate of answers. `began` is the time of the
-    first request (None: there was none), `curve` how the limit changed from then on.
-    """
-
-    ceiling: int
-    in_flight: int
-    peak: int
-    answers: int
-    throttled: int
-    per_second: float
-    began: str | None = None
-    curve: tuple[LimitPoint, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ServerFacts:
-    """Report: one timestamp server: tokens that were taken from it, and how often it failed."""
-
-    url: str
-    tokens: int
-    failures: int
-    limit: LimitFacts
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Report: what was found out about the services; None or empty where a tool asks them itself."""
-
-    key_store: LimitFacts | None = None
-    timestamp: tuple[ServerFacts, ...] = ()
 
 
 def iso_utc(moment: datetime, *, timespec: Literal["seconds", "milliseconds"] = "seconds") -> str:

@@ -13,7 +13,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from kspsign.model.errors import CancelledError
-from kspsign.model.values import LimitFacts, iso_utc
+from kspsign.model.signing_facts import LimitFacts
+from kspsign.model.values import iso_utc
 from kspsign.network.load_limit import START, LoadLimit, Slot
 
 _POLL_SECONDS = 0.5

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kspsign.model.values import LimitFacts, LimitPoint
+from kspsign.model.signing_facts import LimitFacts, LimitPoint
 from kspsign.network.retry import LONGEST_PAUSE, pause_before
 
 START = 4
@@ -24,7 +24,7 @@ _UNSTABLE = 2.0
 _NOISE_SECONDS = 0.05
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Slot:
     """One request that is admitted, unless it is not `taken`; its result is reported before it ends."""
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+from kspsign.model import strict_json as model
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 
 
 def strict_json(text: bytes) -> Any:
-    """JSON in UTF-8 (RFC 8259, no byte order mark) with each key of an object once, no number that JSON does not have
-    and no half of a character (§8.2): other programs could read such a text differently. Raises TrustError."""
+    """The JSON of a bundle or statement, as no two programs read it differently. Raises TrustError."""
     try:
-        value = json.loads(text.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
-        if b"\\u" in text:
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except (ValueError, RecursionError) as broken:
+        return model.strict_json(text)
+    except ValueError as broken:
         raise refused(f"it is not JSON: {broken}") from broken
-    return value
 
 
 def refused(
@@ -31,14 +27,3 @@ def refused(
         check="provenance",
         remedy=remedy or "Use the file that the signing run wrote, unchanged, with the files that it signed.",
     )
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a value of JSON")
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key comes twice")
-    return found

@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable, Mapping
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from kspsign.model.load import load
-from kspsign.model.report import CertificateFacts, FileOutcome, Report
+from kspsign.model.report import FileOutcome, Report
 from kspsign.model.values import ErrorFacts
 from kspsign.publishing.progress import Progress
 from kspsign.settings.context import RunContext
+
+if TYPE_CHECKING:
+    from kspsign.model.signing_facts import CertificateFacts
 
 _PLAIN = "kspsign.publishing.plain:PlainConsole"
 _PIPELINE_LOG = "kspsign.publishing.pipeline_log:PipelineLogConsole"

@@ -17,7 +17,8 @@ from pydantic import SecretStr
 from kspsign.azure_devops import AzureDevOps, PublishedResult, TestRunPlan, open_client
 from kspsign.model.errors import ConfigurationError, KspSignError
 from kspsign.model.network_options import NetworkOptions
-from kspsign.model.report import BuildFacts, FileOutcome, Report
+from kspsign.model.report import FileOutcome, Report
+from kspsign.model.run_facts import BuildFacts
 from kspsign.model.values import ErrorFacts
 from kspsign.publishing import wording
 from kspsign.publishing.records import VERIFIED_TAG, deserves_tag

@@ -15,7 +15,7 @@ FIRST_FILES = 3
 """Files that are named with their cause; the report names all."""
 
 _NAME_LIMIT = 200
-_VARYING = re.compile(r"\b[0-9A-Fa-f]{16,}\b|\d+(?:\.\d+)?")
+_VARYING = r"\b[0-9A-Fa-f]{16,}\b|\d+(?:\.\d+)?"
 """What differs from file to file though the cause is the same: digests, sizes, positions, times."""
 
 
@@ -60,4 +60,4 @@ def _skeleton(message: str, path: str) -> str:
     """`message` without what is different for each file: its own name, numbers and digests."""
     for name in (path, PurePosixPath(path.replace("\\", "/")).name):
         message = message.replace(name, "*") if name else message
-    return _VARYING.sub("#", message)
+    return re.sub(_VARYING, "#", message)

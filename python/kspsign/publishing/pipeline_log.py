@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Literal, Protocol, TextIO
 
-from kspsign.model.report import CertificateFacts, FileOutcome, Report
+from kspsign.model.report import FileOutcome, Report
+from kspsign.model.signing_facts import CertificateFacts
 from kspsign.model.values import ErrorFacts
 from kspsign.publishing import wording
 from kspsign.publishing.failure_groups import FailureGroup, group_failures

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from kspsign.model.report import CertificateFacts, FileOutcome, Report
+from kspsign.model.report import FileOutcome, Report
 from kspsign.model.values import ErrorFacts
 from kspsign.publishing import wording
 from kspsign.publishing.failure_groups import group_failures
 from kspsign.publishing.progress import Progress
 from kspsign.publishing.sanitize import log_line
+
+if TYPE_CHECKING:
+    from kspsign.model.signing_facts import CertificateFacts
 
 
 class PlainConsole:

@@ -19,10 +19,28 @@ def read_report(path: Path, name: str) -> Report:
     Raises ConfigurationError for a file that can't be read or is not a report.
     """
     try:
-        report = TypeAdapter(Report).validate_json(decode_text(path.read_bytes()), strict=True)
+        report = report_adapter().validate_json(decode_text(path.read_bytes()), strict=True)
     except (OSError, UnicodeDecodeError, ValidationError) as broken:
         fault = f"this is not a report: {str(broken).splitlines()[0]}"
         raise ConfigurationError(fault, remedy=_REMEDY, file=name) from broken
     if report.schema != REPORT_SCHEMA:
         raise ConfigurationError(f"this is not a report: its schema is {report.schema!r}", remedy=_REMEDY, file=name)
     return report
+
+
+def report_adapter() -> TypeAdapter[Report]:
+    """What reads the report and has its schema: pydantic finds the classes that annotations of report.py name, but
+    which it does not import, among the names of this function."""
+    from kspsign.model.ledger_facts import LedgerFacts  # noqa: F401, PLC0415 - a name for pydantic
+    from kspsign.model.run_facts import (  # noqa: PLC0415 - likewise
+        BuildFacts,  # noqa: F401 - likewise
+        ConfigurationFacts,  # noqa: F401 - likewise
+        InsideFacts,  # noqa: F401 - likewise
+        PolicyFacts,  # noqa: F401 - likewise
+        ProvenanceFacts,  # noqa: F401 - likewise
+        SliceFacts,  # noqa: F401 - likewise
+    )
+    from kspsign.model.signing_facts import CertificateFacts, Limits  # noqa: F401, PLC0415 - likewise
+    from kspsign.model.written_ledger import AnchorFacts, MonthFacts, RotationFacts  # noqa: F401, PLC0415 - likewise
+
+    return TypeAdapter(Report)

@@ -57,9 +57,9 @@ def value_text(value: object) -> str:
 
 def report_schema() -> dict[str, Any]:
     """The JSON schema (draft 2020-12) of the report."""
-    from pydantic import TypeAdapter  # noqa: PLC0415 - takes long to import, and only `kspsign schema` asks
+    from kspsign.publishing.read_report import report_adapter  # noqa: PLC0415 - only `kspsign schema` asks
 
-    schema = TypeAdapter(Report).json_schema(mode="serialization")
+    schema = report_adapter().json_schema(mode="serialization")
     schema["properties"]["schema"] = {"const": REPORT_SCHEMA, "title": "Schema"}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 

@@ -17,7 +17,7 @@ _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp", "Cn"}
 _SKIPPED = r"[^\x20-\x7e]*"
 _LIVE_PREFIX = re.compile(rf"#{_SKIPPED}#(?=(?:{_SKIPPED}v{_SKIPPED}s{_SKIPPED}o)?{_SKIPPED}\[)", re.IGNORECASE)
 
-_MARKDOWN_ACTIVE = re.compile(r"[\\`*\[\]<>|~#!$&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|:(?=//)|@")
+_MARKDOWN_ACTIVE = r"[\\`*\[\]<>|~#!$&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|:(?=//)|@"
 
 
 def visible(text: str, *, keep: str = "") -> str:
@@ -50,7 +50,7 @@ def markdown_text(text: str) -> str:
 
     Character references (CommonMark §2.5) never form structure, in any renderer and also within a table.
     """
-    return _MARKDOWN_ACTIVE.sub(lambda match: f"&#{ord(match[0])};", visible(text))
+    return re.sub(_MARKDOWN_ACTIVE, lambda match: f"&#{ord(match[0])};", visible(text))
 
 
 def clipped(text: str, limit: int) -> str:

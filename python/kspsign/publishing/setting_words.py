@@ -11,9 +11,9 @@ from __future__ import annotations
 import re
 import types
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache
-from typing import Literal, Union, get_args, get_origin
+from typing import Literal, NamedTuple, Union, get_args, get_origin
 
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
@@ -26,11 +26,11 @@ from kspsign.settings.context import Caller
 from kspsign.settings.model import USER_FIELDS
 from kspsign.settings.store_options import TASK_SECRET, SecretVariable, marker, options_of
 
-_OPTION = re.compile(
+_OPTION = (
     r"(?P<quoted>`[^`\n]*`)"
     r"|(?<![\w`./\\-])--(?P<name>[a-z][a-z0-9]*(?:-[a-z0-9]+)*)(?![\w=-]|\.\w)(?: (?P<value>[\w./:|-]*\w))?"
 )
-_PLACEHOLDER = re.compile(r"[A-Z][A-Z0-9_|/]+|https?://.*")
+_PLACEHOLDER = r"[A-Z][A-Z0-9_|/]+|https?://.*"
 SIGNTOOL_OPTIONS: Mapping[str, str] = {
     "append": "/as",
     "config": "KSPSIGN_CONFIG",
@@ -53,18 +53,17 @@ CODES_OF_SETTINGS = frozenset({"BUDGET_SPENT", "CONFIGURATION", "TIMESTAMP_NEEDE
 """Errors about settings name them in their message too; other messages may quote file names."""
 
 
-@dataclass(frozen=True, slots=True)
-class SettingWords:
+class SettingWords(NamedTuple):
     """Who reads a text: the caller's surface, and the configuration file for the settings that came from it."""
 
     caller: Caller = "cli"
-    configuration: ConfigOrigin = field(default_factory=ConfigOrigin)
+    configuration: ConfigOrigin = ConfigOrigin()
 
     def rendered(self, text: str) -> str:
         """`text` with its settings as the reader writes them."""
         if "--" not in text or (self.caller == "cli" and not self.configuration.keys):
             return text
-        return _OPTION.sub(self._shown, text).replace(":`: ", "`: ")
+        return re.sub(_OPTION, self._shown, text).replace(":`: ", "`: ")
 
     def _shown(self, found: re.Match[str]) -> str:
         name = (found["name"] or "").replace("-", "_")
@@ -127,7 +126,7 @@ def _is_value(word: str, field: FieldInfo | Literal["config"]) -> bool:
     if not word:
         return False
     choices = [] if field == "config" else [choice for kind in _kinds(field) for choice in get_args(kind)]
-    return word in choices or _PLACEHOLDER.fullmatch(word) is not None
+    return word in choices or re.fullmatch(_PLACEHOLDER, word) is not None
 
 
 def _kinds(field: FieldInfo) -> tuple[object, ...]:

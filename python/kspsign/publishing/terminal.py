@@ -13,7 +13,8 @@ from rich.progress import Progress as Bar
 from rich.table import Column, Table
 from rich.text import Text
 
-from kspsign.model.report import CertificateFacts, FileOutcome, Report
+from kspsign.model.report import FileOutcome, Report
+from kspsign.model.signing_facts import CertificateFacts
 from kspsign.model.values import ErrorFacts
 from kspsign.publishing import wording
 from kspsign.publishing.failure_groups import group_failures

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from typing import TYPE_CHECKING
 
-from kspsign.model.report import CertificateFacts, FileOutcome, Report, Totals
+from kspsign.model.report import FileOutcome, Report, Totals
 from kspsign.model.values import Check, ErrorFacts
 from kspsign.publishing.sanitize import clipped, log_line
+
+if TYPE_CHECKING:
+    from kspsign.model.signing_facts import CertificateFacts
 
 PART_LIMIT = 300
 """Characters of a path or message in an issue, so that the remedy is never cut off."""

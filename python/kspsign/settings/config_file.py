@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic.fields import FieldInfo
 
 from kspsign.model.errors import ConfigurationError
 from kspsign.model.globs import expand_braces
-from kspsign.model.report import ConfigurationFacts
 from kspsign.settings.store_options import StoreModels, is_harmless, options_of
 
 if TYPE_CHECKING:
+    from kspsign.model.run_facts import ConfigurationFacts
     from kspsign.settings.yaml_file import YamlFile
 
 AMBIENT_NAME = "kspsign.yml"
@@ -29,8 +29,7 @@ SCHEMA_KEY = "$schema"
 """Where editors find the schema of the file; no setting."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigOrigin:
+class ConfigOrigin(NamedTuple):
     """Which configuration file was read, as the report says it; `unread` is an ambient file that is there and was
     not read. `keys` are the settings that came from the file."""
 
@@ -50,11 +49,10 @@ class ConfigOrigin:
         return tuple(said)
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigFile:
+class ConfigFile(NamedTuple):
     """Settings by field, and the file that they are from."""
 
-    values: dict[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Any] = MappingProxyType({})
     origin: ConfigOrigin = ConfigOrigin()
     content: YamlFile | None = None
 
@@ -69,8 +67,7 @@ def read_named(path: Path | None) -> ConfigFile:
     """The file that was named, if one was; no ambient one. Raises ConfigurationError when it can't be read."""
     if path is None:
         return ConfigFile(origin=ConfigOrigin(unread=_ambient(None)))
-    content = _read(path)
-    facts = ConfigurationFacts(path.as_posix(), content.sha256)
+    content, facts = _read(path)
     return ConfigFile(content.value, ConfigOrigin(facts, _ambient(path)), content)
 
 
@@ -82,14 +79,13 @@ def read_ambient(stores: StoreModels, settings: Callable[[str], FieldInfo | None
     path = _ambient(None)
     if path is None:
         return ConfigFile()
-    content = _read(path)
+    content, facts = _read(path, ambient=True)
     if harmful := [*_harmful(content, stores, settings)]:
         raise ConfigurationError(
             f"a file that was not named may not decide this: {'; '.join(harmful)}",
             remedy=f"Name the file, if you trust whoever can change it: --config {path}; or take these settings out.",
             file=str(path),
         )
-    facts = ConfigurationFacts(path.as_posix(), content.sha256, ambient=True)
     return ConfigFile(content.value, ConfigOrigin(facts), content)
 
 
@@ -108,8 +104,9 @@ def _same(one: Path, other: Path) -> bool:
         return False
 
 
-def _read(path: Path) -> YamlFile:
-    from kspsign.settings.yaml_file import read_yaml  # noqa: PLC0415 - few runs have a file
+def _read(path: Path, *, ambient: bool = False) -> tuple[YamlFile, ConfigurationFacts]:
+    from kspsign.model.run_facts import ConfigurationFacts  # noqa: PLC0415 - few runs have a file
+    from kspsign.settings.yaml_file import read_yaml  # noqa: PLC0415 - likewise
 
     def fault(message: str) -> ConfigurationError:
         return ConfigurationError(message, remedy="Correct the configuration file, in UTF-8.", file=str(path))
@@ -124,7 +121,7 @@ def _read(path: Path) -> YamlFile:
         raise fault("must be a mapping of settings: `key: value` lines")
     if not isinstance(content.value.pop(SCHEMA_KEY, ""), str):
         raise fault(f"line {content.line_of((SCHEMA_KEY,))}: {SCHEMA_KEY} is the address of a schema, a text")
-    return content
+    return content, ConfigurationFacts(path.as_posix(), content.sha256, ambient=ambient)
 
 
 def _harmful(content: YamlFile, stores: StoreModels, settings: Callable[[str], FieldInfo | None]) -> Iterator[str]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
@@ -17,13 +16,12 @@ from kspsign.settings.store_options import OneOf, marker
 FILE, INPUT, ARGUMENT = range(3)
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(NamedTuple):
     """Settings as they were given, by field, each from the highest layer that has it; `layers` says which."""
 
     values: Mapping[str, Any]
     layers: Mapping[str, int]
-    file: ConfigFile = field(default_factory=ConfigFile)
+    file: ConfigFile = ConfigFile()
 
     @classmethod
     def of(cls, file: ConfigFile, inputs: Mapping[str, Any], arguments: Mapping[str, Any]) -> Given:
@@ -38,7 +36,7 @@ class Given:
     def without_overruled(self, fields: Mapping[str, FieldInfo]) -> Given:
         """Of settings that exclude each other (`OneOf` in `fields`), those that a higher layer chose."""
         overruled = {name for members in _exclusive(fields) for name in self._overruled(members)}
-        return replace(self, values={name: value for name, value in self.values.items() if name not in overruled})
+        return self._replace(values={name: value for name, value in self.values.items() if name not in overruled})
 
     def _overruled(self, members: Iterable[str]) -> Iterator[str]:
         chosen = [name for name in members if self.values.get(name) not in (None, False, (), [], "")]

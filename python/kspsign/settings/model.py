@@ -226,7 +226,7 @@ class Settings(BaseModel):
     credentials: dict[str, SecretStr] = Field(default_factory=dict, repr=False)
     network_environment: dict[str, SecretStr] = Field(default_factory=dict, repr=False)
     temp_folder: Path | None = None
-    configuration: Annotated[ConfigOrigin, AsGiven] = ConfigOrigin()
+    configuration: Annotated[ConfigOrigin, AsGiven] = Field(default_factory=ConfigOrigin)
     timestamp_digest: Literal["sha256", "sha384", "sha512"] | None = None
     issuers: tuple[bytes, ...] = Field((), repr=False)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -80,7 +79,7 @@ def resolve(
     of_stores = sorted_keys.models.values(), sorted_keys.options
     internal = {
         "command": command,
-        "configuration": replace(file.origin, keys=frozenset(name for name in given.values if given.in_file(name))),
+        "configuration": file.origin._replace(keys=frozenset(name for name in given.values if given.in_file(name))),
         "agent_environment": {name: value for name, value in environment.items() if name.upper() in AGENT_VARIABLES},
         "credentials": program_credentials(sources, values.get("tool_env")),
         "network_environment": network_variables(sources),
@@ -208,7 +207,7 @@ def _placed(place: str, given: Given) -> str:
 def _with_lines(text: str, given: Given) -> str:
     """`text` with options that are in the file named by their keys and lines."""
     named = {option_name(name): name for name in given.values if given.in_file(name)}
-    return _OPTION.sub(lambda found: given.shown(named[found[0]]) if found[0] in named else found[0], text)
+    return re.sub(_OPTION, lambda found: given.shown(named[found[0]]) if found[0] in named else found[0], text)
 
 
 def _unknown(names: list[str], known: set[str] | frozenset[str], given: Given) -> ConfigurationError:
@@ -221,7 +220,7 @@ def _unknown(names: list[str], known: set[str] | frozenset[str], given: Given) -
 
 
 _GENERIC = frozenset(USER_FIELDS)
-_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
+_OPTION = r"(?<![\w-])--[a-z][a-z0-9-]*"
 
 
 def _from_camel(inputs: Mapping[str, Any], stores: StoreModels) -> dict[str, Any]:

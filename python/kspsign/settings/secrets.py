@@ -73,7 +73,7 @@ NETWORK_VARIABLES = frozenset(
 )
 """In upper case; those of proxies are read in lower case too, which goes first."""
 
-_VARIABLE = re.compile("[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
+_VARIABLE = "[A-Z][A-Z0-9]*(_[A-Z0-9]+)*"
 """A name in the form that variables usually have; another one may be a secret in its place."""
 
 
@@ -114,7 +114,7 @@ def publish_token(name: object, environment: Mapping[str, str], secrets: Mapping
 
 def check_variable_name(setting: str, name: str) -> None:
     """Raises ConfigurationError for the name of a variable that is not set and may be the secret in its place."""
-    if not _VARIABLE.fullmatch(name):
+    if not re.fullmatch(_VARIABLE, name):
         raise ConfigurationError(
             f"{option_name(setting)} does not hold the name of a variable that is set; what it holds is not shown, "
             "since it may be the secret itself",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 MOST_JOBS: Final = 256
-_LIMIT = re.compile(r"(?P<host>[^\s=/]+)=(?P<jobs>[1-9]\d{0,2})(/(?P<spacing>\d{1,4}(\.\d{1,3})?))?")
+_LIMIT = r"(?P<host>[^\s=/]+)=(?P<jobs>[1-9]\d{0,2})(/(?P<spacing>\d{1,4}(\.\d{1,3})?))?"
 
 
 class ServerLimit(NamedTuple):
@@ -25,12 +25,11 @@ OPERATORS: Final[Mapping[str, ServerLimit]] = {
 """What operators ask of scripts, by host. Sectigo's page on its timestamp server: 15 seconds between requests."""
 
 
-@dataclass(frozen=True, slots=True)
-class TimestampLimits:
+class TimestampLimits(NamedTuple):
     """`jobs` requests at once for a server whose host neither `named` (HOST or HOST:PORT) nor its operator limits."""
 
     jobs: int
-    named: Mapping[str, ServerLimit] = field(default_factory=dict)
+    named: Mapping[str, ServerLimit] = MappingProxyType({})
 
     def of(self, url: str) -> ServerLimit:
         """The limit of the server at `url`. One that is named for its port is meant before one for its host."""
@@ -49,7 +48,7 @@ def parse_limits(items: Iterable[str]) -> dict[str, ServerLimit]:
     """
     named: dict[str, ServerLimit] = {}
     for item in items:
-        match = _LIMIT.fullmatch(item.strip())
+        match = re.fullmatch(_LIMIT, item.strip())
         if match is None or int(match["jobs"]) > MOST_JOBS:
             raise ValueError(
                 f"{item!r} is not HOST=REQUESTS or HOST=REQUESTS/SECONDS, such as timestamp.example.com=4 or "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?\.?|[0-9A-Fa-f:.]+(%[\w.-]+)?")
+_HOST = r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?\.?|[0-9A-Fa-f:.]+(%[\w.-]+)?"
 _WRONG_PORT = "its port is not a number from 1 to 65535"
 _WRONG_SYNTAX = (
     ("[\"'`<>\u2018\u2019\u201c\u201d]", "it holds quotation marks or angle brackets; leave them out"),
@@ -36,6 +36,6 @@ def url_fault(url: str) -> str:
     except ValueError:
         wrong_port = True
     host = parts.hostname or ""
-    if wrong_port or not _HOST.fullmatch(host):
+    if wrong_port or not re.fullmatch(_HOST, host):
         return _WRONG_PORT if wrong_port else "its host is not a name or an address" if host else "it names no host"
     return ""

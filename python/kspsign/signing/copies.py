@@ -128,7 +128,7 @@ class LockedTarget:
             self.copy.unlink(missing_ok=True)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Lock:
     target: Exclusive
     holders: int = 0

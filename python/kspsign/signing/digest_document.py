@@ -8,27 +8,68 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
-from pathlib import Path, PurePosixPath
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
 
-from kspsign.authenticode.cms.prepared import check_attributes
-from kspsign.authenticode.vsix.profile import restored
+from kspsign.authenticode.appx.names import windows_fault
+from kspsign.authenticode.formats import NAMING_CERTIFICATE, load_format
 from kspsign.model.errors import ConfigurationError, TrustError
+from kspsign.model.strict_json import strict_json
 from kspsign.model.values import DigestAlgorithm, Format
 from kspsign.settings.faults import faults
 
 SCHEMA: Final = "kspsign.digests/1"
 MAX_DOCUMENT: Final = 256 << 20
 """Bytes of a document: page hashes of large images take some megabytes each."""
-_DRIVE = re.compile(r"[A-Za-z]:|.*[\\\0]")
 _MAX_FILES = 100_000
+_MAX_KEYS, _MAX_VALUES, _MAX_PARTS = 16, 64, 8
+"""Keys of an object; values, and objects and lists, of an entry with all that it holds."""
 
 
 def _decoded(value: object) -> object:
-    return base64.b64decode(value, validate=True) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    data, end = base64.b64decode(value, validate=True), value[-4:]
+    if base64.b64encode(base64.b64decode(end)).decode() != end:
+        raise ValueError("bits that are not 0 fill up the base64")
+    return data
+
+
+def path_fault(path: str) -> str | None:
+    """Why a document can't name a file by `path`, None when it can: the same document goes to any system."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return "it has bytes that are not UTF-8"
+    if path.startswith("/") or {"", ".", ".."} & set(path.split("/")):
+        return "it is not a path below a folder"
+    if "\\" in path:
+        return "it has a backslash"
+    return windows_fault(path)
+
+
+def same_names(paths: Iterable[str]) -> tuple[str, str] | None:
+    """The first two paths that are one file's on some system: case and Unicode's forms do not count there."""
+    known: dict[str, str] = {}
+    for path in paths:
+        key = unicodedata.normalize("NFC", path).casefold()
+        if key in known:
+            return known[key], path
+        known[key] = path
+    return None
 
 
 _Bytes = Annotated[
@@ -58,7 +99,7 @@ class DigestEntry(_Model):
 
     path: str = Field(min_length=1, max_length=4096, description="The file below --folder, with / between folders.")
     format: Format = Field(description="The file's format.")
-    size: int = Field(ge=0, description="Bytes of the file.")
+    size: int = Field(ge=0, le=1 << 63, strict=True, description="Bytes of the file.")
     sha256: _Hex256 = Field(description="SHA-256 of the whole file, in hex.")
     algorithm: Literal["sha256", "sha384", "sha512"] = Field(description="Digest algorithm of file and signature.")
     content: _Bytes = Field(
@@ -75,16 +116,18 @@ class DigestEntry(_Model):
 
     @model_validator(mode="after")
     def _agrees(self) -> DigestEntry:
-        path = PurePosixPath(self.path)
-        if path.is_absolute() or ".." in path.parts or _DRIVE.match(self.path):
-            raise ValueError(f"{self.path!r} is not a path below a folder")
+        fault = path_fault(self.path)
+        if fault is not None:
+            raise ValueError(f"{self.path!r}: {fault}")
         if hashlib.new(self.algorithm, self.attributes).digest() != self.digest:
             raise ValueError(f"{self.path}: the digest is not that of the signed attributes")
+        if self.format in NAMING_CERTIFICATE and self.certificate is None:
+            raise ValueError(f"{self.path}: the certificate is not named on which its digest depends")
+        profile = load_format(self.format).detachable
+        if profile is None:
+            raise ValueError(f"{self.path}: files of the format {self.format} are not signed in two phases")
         try:
-            if self.format is Format.VSIX:
-                restored(DigestAlgorithm(self.algorithm), self.content, self.attributes)
-            else:
-                check_attributes(DigestAlgorithm(self.algorithm), self.content, self.attributes)
+            profile.restore(DigestAlgorithm(self.algorithm), self.content, self.attributes)
         except TrustError as malformed:
             raise ValueError(f"{self.path}: {malformed.message}") from malformed
         return self
@@ -96,12 +139,15 @@ class DigestDocument(_Model):
     schema_: Literal["kspsign.digests/1"] = Field(alias="schema", description="The version of this format.")
     tool: str = Field(max_length=100, description="The program and version that wrote it.")
     created: str = Field(max_length=40, description="When the digests were taken (ISO 8601, UTC).")
-    files: tuple[DigestEntry, ...] = Field(min_length=1, max_length=_MAX_FILES, description="One entry per file.")
+    files: Annotated[tuple[DigestEntry, ...], FailFast()] = Field(
+        min_length=1, max_length=_MAX_FILES, description="One entry per file."
+    )
 
     @model_validator(mode="after")
     def _names_once(self) -> DigestDocument:
-        if len({entry.path.casefold() for entry in self.files}) != len(self.files):
-            raise ValueError("it names a file twice")
+        same = same_names(entry.path for entry in self.files)
+        if same is not None:
+            raise ValueError(f"it names a file twice, as {same[0]} and as {same[1]}")
         return self
 
     def encoded(self) -> bytes:
@@ -115,17 +161,27 @@ def read_document(path: Path) -> DigestDocument:
     Raises ConfigurationError that names the file and what is wrong with it.
     """
     try:
+        return DigestDocument.model_validate(_read_json(path))
+    except ValidationError as invalid:
+        place, said = next(faults(invalid))
+        raise _unusable(path, f"{place}: {said}" if place else said) from invalid
+
+
+def _read_json(path: Path) -> Any:
+    """What the file holds, where that is not more than a document may have: objects take many times their text."""
+    try:
         with path.open("rb") as file:
             text = file.read(MAX_DOCUMENT + 1)
     except OSError as unreadable:
         raise _unusable(path, unreadable.strerror or str(unreadable)) from unreadable
     if len(text) > MAX_DOCUMENT:
         raise _unusable(path, f"it has more than {MAX_DOCUMENT >> 20} MiB")
+    if text.count(b",") > _MAX_FILES * _MAX_VALUES or text.count(b"{") + text.count(b"[") > _MAX_FILES * _MAX_PARTS:
+        raise _unusable(path, f"it has more values than {_MAX_FILES} files take")
     try:
-        return DigestDocument.model_validate_json(text)
-    except ValidationError as invalid:
-        place, said = next(faults(invalid))
-        raise _unusable(path, f"{place}: {said}" if place else said) from invalid
+        return strict_json(text, most_keys=_MAX_KEYS)
+    except ValueError as broken:
+        raise _unusable(path, f"it is not JSON: {broken}") from broken
 
 
 def digest_document_schema() -> dict[str, Any]:

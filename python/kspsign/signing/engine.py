@@ -11,7 +11,8 @@ from kspsign.authenticode.signable import SignableFile
 from kspsign.keys.open import engine_for
 from kspsign.keys.protocol import SigningKey
 from kspsign.model.load import load
-from kspsign.model.values import Limits, SyncedCertificate
+from kspsign.model.signing_facts import Limits
+from kspsign.model.values import SyncedCertificate
 from kspsign.settings.model import Settings
 from kspsign.signing.budget import Budget
 from kspsign.signing.copies import LockedTarget, SignedCopy

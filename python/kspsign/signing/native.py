@@ -14,7 +14,8 @@ from kspsign.authenticode.signable import BundledFiles, CopyingFile, Digest, Sig
 from kspsign.certificates.parse import thumbprint_of
 from kspsign.concurrency.single_flight import SingleFlight
 from kspsign.model.report import RunWarning
-from kspsign.model.values import DigestAlgorithm, Limits, RawSignature, TimestampToken
+from kspsign.model.signing_facts import Limits
+from kspsign.model.values import DigestAlgorithm, RawSignature, TimestampToken
 from kspsign.signing.clock import StepClock
 from kspsign.signing.copies import LockedTarget, SignedCopy, preallocate
 from kspsign.signing.hooks import Hooks

@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from kspsign.model.errors import CancelledError
 from kspsign.signing.circuit_breaker import CircuitBreaker
@@ -44,8 +44,7 @@ class LocalSlots:
             self._free.acquire()
 
 
-@dataclass(frozen=True, slots=True)
-class SharedState:
+class SharedState(NamedTuple):
     """`cancelled` is set when the run shall end; `breaker` stops it before files that are not begun.
 
     `repeated_sizes` are the sizes in bytes that several files have: those alone may have the same content. `uses`
@@ -53,11 +52,16 @@ class SharedState:
     """
 
     cancelled: threading.Event
+    breaker: CircuitBreaker
+    slots: LocalSlots
+    targets: Targets
+    uses: UseRecorder
     repeated_sizes: frozenset[int] = frozenset()
-    breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
-    slots: LocalSlots = field(default_factory=LocalSlots)
-    targets: Targets = field(default_factory=Targets)
-    uses: UseRecorder = field(default_factory=UseRecorder)
+
+    @classmethod
+    def begin(cls, cancelled: threading.Event, *, fail_fast: bool = False) -> SharedState:
+        """That of a run whose files are not known yet; with `fail_fast` the first that fails stops the others."""
+        return cls(cancelled, CircuitBreaker(fail_fast=fail_fast), LocalSlots(), Targets(), UseRecorder())
 
     def check(self) -> None:
         """Raise CancelledError or HaltedError when nothing may be begun any more."""

@@ -10,7 +10,8 @@ from kspsign.authenticode.profile import FileSignature, is_timestamped
 from kspsign.authenticode.signable import SignableFile
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
-from kspsign.model.values import DigestAlgorithm, Limits
+from kspsign.model.signing_facts import Limits
+from kspsign.model.values import DigestAlgorithm
 from kspsign.settings.model import DEFAULT_TIMESTAMP_URLS, Settings
 from kspsign.signing.clock import StepClock
 from kspsign.signing.copies import LockedTarget, SignedCopy

@@ -19,7 +19,8 @@ from kspsign.keys.open import engine_for, timestamp_urls
 from kspsign.keys.protocol import SigningKey
 from kspsign.model.errors import ArtifactError, SigningError
 from kspsign.model.hresults import Hresult
-from kspsign.model.values import Artifact, Format, Limits, SyncedCertificate
+from kspsign.model.signing_facts import Limits
+from kspsign.model.values import Artifact, Format, SyncedCertificate
 from kspsign.programs.locate import find_signtool
 from kspsign.programs.navsip import ensure_navsip
 from kspsign.programs.staging import StagingFolder

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from kspsign.ledger.text import fit_text
 from kspsign.model.errors import PrerequisiteError
-from kspsign.model.ledger_facts import KeyUseFacts
 from kspsign.model.values import DigestAlgorithm, iso_utc
-from kspsign.signing.journal_entries import LostRequest
 
 if TYPE_CHECKING:
     from kspsign.ledger.entries import LedgerCertificate, Outcome, RunEntry
     from kspsign.ledger.file import LedgerFile
     from kspsign.ledger.history import MonthlyLimit
+    from kspsign.model.ledger_facts import KeyUseFacts
+    from kspsign.signing.journal_entries import LostRequest
     from kspsign.signing.ledger_lines import LedgerLines
 
 USES_SHOWN: Final = 1000
@@ -28,7 +28,7 @@ _Key = tuple[str, bytes]
 _Origin = Literal["journal", "cache"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Use:
     """A use of the key whose outcome is not known yet, or which the report lists."""
 
@@ -47,6 +47,8 @@ class _Use:
     @property
     def facts(self) -> KeyUseFacts:
         """As the report lists it."""
+        from kspsign.model.ledger_facts import KeyUseFacts  # noqa: PLC0415 - of runs that sign
+
         return KeyUseFacts(
             use=self.use,
             digest=self.digest.hex() if self.digest is not None else None,

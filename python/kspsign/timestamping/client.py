@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 
 from kspsign.model.errors import CancelledError, TimestampError
 from kspsign.model.network_options import NetworkOptions
-from kspsign.model.values import DigestAlgorithm, ServerFacts, TimestampToken
+from kspsign.model.signing_facts import ServerFacts
+from kspsign.model.values import DigestAlgorithm, TimestampToken
 from kspsign.settings.timestamp_limits import TimestampLimits
 from kspsign.timestamping.remedies import remedy_for
 from kspsign.timestamping.server import RemoteAuthority, ServerFault, TokenJudge

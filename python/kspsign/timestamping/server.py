@@ -14,7 +14,8 @@ from kspsign.authenticode.cms.timestamp import TimestampQuery, check_reply, make
 from kspsign.certificates.parse import common_name_of
 from kspsign.model.errors import TrustError
 from kspsign.model.network_options import NetworkOptions
-from kspsign.model.values import DigestAlgorithm, ServerFacts, TimestampToken
+from kspsign.model.signing_facts import ServerFacts
+from kspsign.model.values import DigestAlgorithm, TimestampToken
 from kspsign.network.address import shown_url
 from kspsign.network.exchange import Question, RedirectError, ask
 from kspsign.network.failures import reason, timed_out

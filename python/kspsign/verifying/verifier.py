@@ -257,6 +257,7 @@ def open_verifier(settings: Settings, certificate: SyncedCertificate | None, jud
         date = None
     else:
         signers = authorities = default_anchors()
+        signers.load()
         date = program_date()
     trust = Trust(signers, authorities, required, strength, date)
     return Verifier(trust, judge=judge, revocation=_open_revocation(settings))

@@ -19,8 +19,9 @@ from support.formats.peimages import build_pe
 from support.samples import Store
 
 MANY: Final = 1000
-CALLS_PER_FILE: Final = 4_000
-"""Of a small file that is signed with a local key, verified and replaced."""
+CALLS_PER_FILE: Final = 4_200
+"""Of a small file that is signed with a local key, verified and replaced: 3,950, and up to 4,100 where threads wait for
+each other since the machine is busy."""
 
 
 class Counts(NamedTuple):
@@ -35,8 +36,8 @@ class Counts(NamedTuple):
 
 
 VERSION: Final = Counts(calls=9_000, modules=95)
-SIGN_ONE: Final = Counts(calls=335_000, modules=490)
-VERIFY_ONE: Final = Counts(calls=320_000, modules=460)
+SIGN_ONE: Final = Counts(calls=318_000, modules=485)
+VERIFY_ONE: Final = Counts(calls=295_000, modules=448)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from dataclasses import replace
 
 import pytest
 
@@ -26,7 +25,7 @@ SLOWEST = 15.0
 
 def trusting(options: NetworkOptions, channel: Channel) -> NetworkOptions:
     """The options with the channel's own CA."""
-    return options if channel.ca_file is None else replace(options, ca_file=CaFile(channel.ca_file, "--ca-file"))
+    return options if channel.ca_file is None else options._replace(ca_file=CaFile(channel.ca_file, "--ca-file"))
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)

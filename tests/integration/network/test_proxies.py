@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,7 +68,7 @@ def test_what_no_proxy_names_is_reached_directly(channel: Channel, direct: str) 
 @every_channel
 @pytest.mark.parametrize("direct", ["10.0.0.0/8", "127.0.0.1/32x,example.com", "localhost.example.com"])
 def test_what_it_does_not_name_is_not(channel: Channel, direct: str) -> None:
-    said = channel.ask(channel.url, replace(through(DEAD, channel, NO_PROXY=direct), deadline=2.0))
+    said = channel.ask(channel.url, through(DEAD, channel, NO_PROXY=direct)._replace(deadline=2.0))
     assert said is not None
     assert said.code == channel.code
 
@@ -112,7 +111,7 @@ def test_an_unusable_one_is_a_clear_error(channel: Channel, given: str, reason: 
 @every_channel
 def test_a_hostile_one_is_left_in_time(channel: Channel, fault: Serve) -> None:
     with Listener(fault) as hostile:
-        said = channel.ask(channel.url, replace(through(hostile.url, channel), deadline=0.35))
+        said = channel.ask(channel.url, through(hostile.url, channel)._replace(deadline=0.35))
     assert said is not None
     assert hostile.connections > 0
 

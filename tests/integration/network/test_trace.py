@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,7 +28,7 @@ LINE = re.compile(
 def test_each_call_is_one_line(channel: Channel) -> None:
     options = NetworkOptions()
     if channel.ca_file is not None:
-        options = replace(options, ca_file=CaFile(channel.ca_file, "--ca-file"))
+        options = options._replace(ca_file=CaFile(channel.ca_file, "--ca-file"))
     lines: list[str] = []
     with listening(lines.append):
         assert channel.ask(channel.url, options) is None
@@ -45,7 +44,7 @@ def test_attempts_are_numbered_and_redirects_are_calls(channel: Channel) -> None
     lines: list[str] = []
     options = NetworkOptions()
     if channel.ca_file is not None:
-        options = replace(options, ca_file=CaFile(channel.ca_file, "--ca-file"))
+        options = options._replace(ca_file=CaFile(channel.ca_file, "--ca-file"))
     with Listener(hang_up, channel.context) as server, listening(lines.append):
         assert channel.ask(server.url, options) is not None
     attempts = [int(match[4]) for match in map(LINE.fullmatch, lines) if match is not None]

@@ -6,7 +6,6 @@ import contextlib
 import socket
 import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,7 +58,7 @@ def stamped_by(
     usages = (extended(TIMESTAMPING, critical=True), key_usage("digital_signature"))
     unit = issue("Test unit", root, extensions=(*usages, *asks(server.url, crl_at="")), key=rsa_key(2048))
     assert isinstance(unit.key, rsa.RSAPrivateKey)
-    with TimestampServer(replace(authority, timestamp=KeyedCertificate(unit.certificate, unit.key))) as running:
+    with TimestampServer(authority._replace(timestamp=KeyedCertificate(unit.certificate, unit.key))) as running:
         server.responder = lambda request: Ocsp(root).responding(unit.certificate, request)
         yield running, unit
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from kspsign.certsync import read_entry, write_entry
@@ -48,7 +47,7 @@ def test_two_jobs_that_write_at_once_never_leave_or_see_a_half(tmp_path: Path, a
         )
         for mark in ("a", "b")
     ]
-    write_entry(tmp_path, replace(certificate, alias="a" * 2000, key_reference={"by": "a"}))
+    write_entry(tmp_path, certificate._replace(alias="a" * 2000, key_reference={"by": "a"}))
     for writer in writers:
         assert writer.stdin is not None
         writer.stdin.write("go\n")

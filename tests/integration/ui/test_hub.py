@@ -139,8 +139,11 @@ def test_no_build_and_one_that_cannot_be_read_are_said(browser: Browser, azure: 
         add_build(azure, 2, report_of(1))
         azure.faults.append(Fault("status", 403, path="/builds/2/timeline"))
         watched.page.reload()
-        expect(frame.locator(".problem")).to_contain_text("you may not read this build")
-        expect(frame.locator(".builds tbody tr")).to_have_count(1)
+        expect(frame.locator(".problem")).to_contain_text("the timeline of run 2: you may not read it (403)")
+        rows = frame.locator(".builds tbody tr")
+        expect(rows).to_have_count(2)
+        expect(rows.filter(has_text="2026.2")).to_contain_text("? not known")
+        expect(frame.locator("figcaption").first).to_have_text("1 build of 2 verified, 1 not known")
 
 
 def test_the_extension_asks_for_nothing_but_reading_builds() -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from kspsign.model.report import InsideFacts, Report
+from kspsign.model.report import Report
+from kspsign.model.run_facts import InsideFacts
 from kspsign.publishing.page import page_around, page_pieces
 from kspsign.publishing.report_file import report_text
 from support.azure_devops.uploads import step_variables
@@ -311,5 +312,5 @@ def test_values_that_nothing_can_draw_leave_no_empty_page(browser: Browser, tmp_
         page.page.goto(path.as_uri())
         page.page.wait_for_selector("h1")
         assert page.text("h1") == "The report can't be shown"
-        assert "no version of kspsign writes" in page.text(".problem")
+        assert "its value certificate.thumbprint is of a type that kspsign does not write" in page.text(".problem")
         assert page.page.locator(".verdict").count() == 0

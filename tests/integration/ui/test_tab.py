@@ -117,24 +117,6 @@ class TestPlainWords:
             expect(frame.locator("h1")).to_have_text("A report can't be shown")
             expect(frame.locator(".problem")).to_contain_text("kspsign.report/9")
 
-    @pytest.mark.parametrize(
-        ("fault", "words"),
-        [
-            (Fault("status", 403, path="timeline"), "you may not read this build"),
-            (Fault("html", 200, path="timeline"), "sign in again"),
-            (Fault("drop", path="timeline"), "could not be reached"),
-        ],
-        ids=["forbidden", "sign-in", "dropped"],
-    )
-    def test_what_azure_devops_refuses(self, browser: Browser, azure: AzureServer, fault: Fault, words: str) -> None:
-        build_with(azure, report_of(1))
-        azure.faults += (fault, fault) if fault.kind == "drop" else (fault,)
-        with hosted(browser, azure, "tab") as (_watched, frame):
-            expect(frame.locator(".problem")).to_contain_text(words)
-            azure.faults.clear()
-            frame.get_by_role("button", name="Read again").click()
-            expect(frame.locator("h1")).to_contain_text("passed")
-
     def test_a_busy_service_is_asked_once_more(self, browser: Browser, azure: AzureServer) -> None:
         build_with(azure, report_of(1))
         azure.faults.append(Fault("status", 429, (("Retry-After", "0"),), "timeline"))

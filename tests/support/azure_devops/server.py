@@ -35,15 +35,16 @@ BODY_TYPES = {"POST": "application/json", "PATCH": "application/json"}
 class Fault:
     """How the next request goes wrong whose path holds `path`.
 
-    "status" answers `status` with `headers`; "html" with a sign-in page of that status; "drop" closes the
-    connection without answer, "cut" within the answer; "slow" waits `seconds` first.
+    "status" answers `status` with `headers`; "html" with a sign-in page of that status; "body" with `content`; "drop"
+    closes the connection without answer, "cut" within the answer; "slow" waits `seconds` first.
     """
 
-    kind: Literal["status", "html", "drop", "cut", "slow"]
+    kind: Literal["status", "html", "body", "drop", "cut", "slow"]
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
     path: str = ""
     seconds: float = 0.0
+    content: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -169,16 +170,25 @@ class _Handler(SilentHandler):
             self._send(fault.status, b'{"message": "told to"}', "application/json", fault.headers)
         elif fault.kind == "html":
             self._send(fault.status, SIGN_IN_PAGE, "text/html; charset=utf-8", fault.headers)
+        elif fault.kind == "body":
+            self._send(fault.status, fault.content, "application/json", fault.headers)
         else:
             self.close_connection = True
             if fault.kind == "cut":
-                self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{")
+                self._send(200, b"{", "application/json", length=99)
         return True
 
-    def _send(self, status: int, content: bytes, kind: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
+    def _send(
+        self,
+        status: int,
+        content: bytes,
+        kind: str,
+        headers: tuple[tuple[str, str], ...] = (),
+        length: int | None = None,
+    ) -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Content-Length", str(len(content) if length is None else length))
         for name, value in headers:
             self.send_header(name, value)
         if "Origin" in self.headers:

@@ -54,8 +54,10 @@ def hosted(
     *,
     dark: bool = False,
     extension: str = "kspsign",
+    without: str = "",
 ) -> Iterator[tuple[Watched, FrameLocator]]:
-    """The extension's page ("tab", "hub") as Azure DevOps shows it: the whole page, and the extension's frame."""
+    """The extension's page ("tab", "hub") as Azure DevOps shows it: the whole page, and the extension's frame. The
+    host's service whose name ends in `without` refuses."""
     files = {f"/{path.name}": path.read_bytes() for path in EXTENSION.iterdir()}
     with PageServer(files).server as extension_server:
         values = {
@@ -67,6 +69,7 @@ def hosted(
             "token": TOKEN,
             "build": BUILD,
             "theme": THEMES[dark],
+            "without": without,
         }
         text = _HOST.read_text(encoding="utf-8").replace("@HOST@", json.dumps(values))
         with PageServer({"/host.html": text.encode()}).server as host, watched(browser) as shown:

@@ -5,30 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
-from kspsign.model.report import (
-    AgentFacts,
-    BuildFacts,
-    CertificateFacts,
-    ChainCertificate,
-    FileOutcome,
-    Report,
-    RunWarning,
-    ToolFacts,
-    Totals,
-)
-from kspsign.model.values import (
-    Check,
-    ErrorFacts,
-    Format,
-    LimitFacts,
-    LimitPoint,
-    Limits,
-    RootFacts,
-    ServerFacts,
-    SignatureFacts,
-    TimestampFacts,
-    Verdict,
-)
+from kspsign.model.report import AgentFacts, ChainCertificate, FileOutcome, Report, RunWarning, ToolFacts, Totals
+from kspsign.model.run_facts import BuildFacts
+from kspsign.model.signing_facts import CertificateFacts, LimitFacts, LimitPoint, Limits, ServerFacts
+from kspsign.model.values import Check, ErrorFacts, Format, RootFacts, SignatureFacts, TimestampFacts, Verdict
 
 LEAF, ISSUER, ROOT = "A1" * 20, "B2" * 20, "C3" * 20
 UNIT, UNIT_ROOT = "D4" * 20, "E5" * 20

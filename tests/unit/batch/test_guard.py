@@ -17,7 +17,7 @@ def outcome(fault: Exception) -> FileOutcome:
     def step() -> FileOutcome:
         raise fault
 
-    made = guarded(Artifact("big.ps1", "big.ps1", Format.POWERSHELL, 5), SharedState(threading.Event()), step)
+    made = guarded(Artifact("big.ps1", "big.ps1", Format.POWERSHELL, 5), SharedState.begin(threading.Event()), step)
     assert isinstance(made, FileOutcome)
     return made
 

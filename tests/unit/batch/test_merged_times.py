@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kspsign.batch.merge import merged_report
-from kspsign.model.report import SliceFacts
+from kspsign.model.run_facts import SliceFacts
 from support.ui.reports import report_of
 
 

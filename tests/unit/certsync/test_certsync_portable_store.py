@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -81,7 +80,7 @@ def test_a_later_certificate_of_the_same_key_is_told(tmp_path: Path) -> None:
 
 
 def test_writing_again_replaces_what_was_known(tmp_path: Path, folder: Path, certificate: SyncedCertificate) -> None:
-    renewed = replace(certificate, chain=certificate.chain[:1], key_reference={"folder": "/new"}, alias=None)
+    renewed = certificate._replace(chain=certificate.chain[:1], key_reference={"folder": "/new"}, alias=None)
     write_entry(tmp_path, renewed)
     assert read_entry(tmp_path, certificate.thumbprint) == renewed
     assert len(list(folder.iterdir())) == 2
@@ -165,6 +164,6 @@ def test_a_store_that_can_not_be_written_is_told(tmp_path: Path, certificate: Sy
 
 def test_a_certificate_that_can_not_be_read_is_told(tmp_path: Path, certificate: SyncedCertificate) -> None:
     with pytest.raises(PrerequisiteError) as caught:
-        write_entry(tmp_path, replace(certificate, chain=(b"\x30\x00",)))
+        write_entry(tmp_path, certificate._replace(chain=(b"\x30\x00",)))
     assert caught.value.code == "CERTIFICATE_UNREADABLE"
     assert list(tmp_path.iterdir()) == []

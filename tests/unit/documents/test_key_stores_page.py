@@ -43,7 +43,7 @@ def test_an_engine_that_the_table_does_not_name_is_refused(store: str) -> None:
     possible = {word for cell in ROWS[store][1:3] for word in re.findall("`(.+?)`", cell)}
     certificate = SyncedCertificate("AB" * 20, (b"",), None, store, {}, test_signing=False)
     for engine in {"native", "signtool", "smctl"} - possible:
-        settings, shared = Settings.model_validate({"engine": engine}), SharedState(threading.Event())
+        settings, shared = Settings.model_validate({"engine": engine}), SharedState.begin(threading.Event())
         key, budget = SigningKey(certificate), Budget(None)
         with pytest.raises(ConfigurationError), open_engine(settings, key, budget, shared, lambda *_: None, None):
             pass

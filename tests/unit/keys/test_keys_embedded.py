@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,7 +89,7 @@ def test_it_is_reopened_by_its_reference_alone(store: KeyStore, tmp_path: Path) 
 
 
 def test_reopening_never_makes_new_keys(store: KeyStore, tmp_path: Path) -> None:
-    gone = replace(synced(store), key_reference={"folder": str(tmp_path / "gone")})
+    gone = synced(store)._replace(key_reference={"folder": str(tmp_path / "gone")})
     with pytest.raises(PrerequisiteError) as caught:
         reopen_key_store(Settings(), gone)
     assert caught.value.code == "EMBEDDED_DAMAGED"
@@ -98,7 +97,7 @@ def test_reopening_never_makes_new_keys(store: KeyStore, tmp_path: Path) -> None
 
 
 def test_another_certificate_in_the_place_is_told(store: KeyStore, authority: EmbeddedAuthority) -> None:
-    other = replace(synced(store), chain=authority.signing_chain)
+    other = synced(store)._replace(chain=authority.signing_chain)
     with pytest.raises(PrerequisiteError, match="not hold certificate") as caught:
         reopen_key_store(Settings(), other)
     assert caught.value.code == "KEY_STORE_CHANGED"
@@ -110,7 +109,7 @@ def test_another_certificate_in_the_place_is_told(store: KeyStore, authority: Em
 )
 def test_a_stored_certificate_that_leads_nowhere_is_told(store: KeyStore, change: dict[str, object], code: str) -> None:
     with pytest.raises(PrerequisiteError) as caught:
-        reopen_key_store(Settings(), replace(synced(store), **change))  # type: ignore[arg-type]
+        reopen_key_store(Settings(), synced(store)._replace(**change))  # type: ignore[arg-type]
     assert caught.value.code == code
     assert "certsync again" in caught.value.remedy
 

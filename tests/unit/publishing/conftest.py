@@ -12,7 +12,9 @@ import pytest
 
 from kspsign.model.errors import CancelledError
 from kspsign.model.hresults import Hresult
-from kspsign.model.report import AgentFacts, BuildFacts, CertificateFacts, FileOutcome, Report, ToolFacts, Totals
+from kspsign.model.report import AgentFacts, FileOutcome, Report, ToolFacts, Totals
+from kspsign.model.run_facts import BuildFacts
+from kspsign.model.signing_facts import CertificateFacts
 from kspsign.model.values import Check, ErrorFacts, SignatureFacts, TimestampFacts, Verdict
 from kspsign.settings.context import RunContext
 

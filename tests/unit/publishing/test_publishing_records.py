@@ -16,7 +16,8 @@ import pytest
 
 from kspsign.model.errors import ConfigurationError
 from kspsign.model.ledger_facts import KeyUseFacts, LedgerFacts
-from kspsign.model.report import PolicyFacts, Report
+from kspsign.model.report import Report
+from kspsign.model.run_facts import PolicyFacts
 from kspsign.model.values import NOT_CHECKED, ErrorFacts
 from kspsign.publishing import report_schema, report_text, write_record, write_records
 from kspsign.publishing.evidence import RESULTS, report_attachment
@@ -407,7 +408,7 @@ class TestPipeline:
 
     def test_hostile_words_set_nothing_else(self, hostile: str, samples: Samples, tmp_path: Path) -> None:
         report = replace(samples.report(samples.file(hostile)), certificate=samples.certificate(hostile))
-        context = replace(samples.step(tmp_path), job_id=hostile)
+        context = samples.step(tmp_path)._replace(job_id=hostile)
         commands = samples.commands(published(report, context))
         assert len(commands) == 11
         assert {command.properties["variable"] for command in commands if command.name == "task.setvariable"} == {

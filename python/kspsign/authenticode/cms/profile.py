@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from kspsign.authenticode.cms.algorithms import digest_algorithm
 from kspsign.authenticode.cms.file_signature import CmsSignature, read_signature
@@ -19,16 +19,16 @@ from kspsign.authenticode.cms.oids import (
 )
 from kspsign.authenticode.cms.prepared import restored
 from kspsign.authenticode.cms.rules import CmsRules, Covered
-from kspsign.authenticode.cms.signature import SignedMessage
 from kspsign.authenticode.cms.write import UnsignedMessage, add_nested, add_token, prepare, reduced, replace_nested
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.certificates import der
 from kspsign.model.values import DigestAlgorithm
 
 
-@dataclass(frozen=True, slots=True)
 class CmsProfile(CmsRules):
     """See DetachableProfile: signatures are DER ContentInfos (RFC 5652 §3), content is one DER element."""
+
+    __slots__ = ()
 
     @property
     def is_pkcs7(self) -> bool:
@@ -86,8 +86,8 @@ def _opus_info(description: str | None, url: str | None) -> bytes:
     return der.sequence(name, link)
 
 
-def _indirect_data(message: SignedMessage) -> Covered:
-    fields = der.parse(message.content_der).fields()
+def _indirect_data(content: bytes, _algorithm: DigestAlgorithm | None) -> Covered:
+    fields = der.parse(content).fields()
     data, info = fields.take(der.SEQUENCE).children(), fields.take(der.SEQUENCE).fields()
     fields.end()
     algorithm, digest = info.take(der.SEQUENCE), info.take(der.OCTET_STRING)

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from kspsign.authenticode.cms import oids
 from kspsign.authenticode.cms.account import Carries
-from kspsign.authenticode.cms.signature import SignedMessage
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.model.values import DigestAlgorithm
 
@@ -30,9 +29,9 @@ class Covered(NamedTuple):
 class CmsRules:
     """`attributes` gives the signed attributes besides content type and message digest, as DER values by OID.
 
-    `covered` reads what a signature's content says and raises TrustError when that is malformed; `content_oids` are
-    what it may name as its `content_oid`. `nests` is whether a further signature is an attribute of the first
-    (SPC_NESTED_SIGNATURE) or follows it in the file.
+    `covered` reads what a signature's content says (one DER element, and the digest algorithm of who signs it), and
+    raises TrustError when that is malformed; `content_oids` are what it may name as its `content_oid`. `nests` is
+    whether a further signature is an attribute of the first (SPC_NESTED_SIGNATURE) or follows it in the file.
     `versions` are those of message and signer that go together. `countersigned` says that a counter-signature
     (RFC 5652 §11.4) is a further signer's own signature; in Authenticode it is a timestamp.
     """
@@ -41,7 +40,7 @@ class CmsRules:
     content_oids: frozenset[str]
     token_attribute: str
     attributes: Callable[[SigningTerms], Mapping[str, bytes]]
-    covered: Callable[[SignedMessage], Covered]
+    covered: Callable[[bytes, DigestAlgorithm | None], Covered]
     nests: bool = True
     versions: frozenset[tuple[int, int]] = frozenset({(1, 1)})
     countersigned: bool = False

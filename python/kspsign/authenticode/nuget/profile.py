@@ -21,7 +21,6 @@ from kspsign.authenticode.cms.oids import (
 )
 from kspsign.authenticode.cms.profile import CmsProfile
 from kspsign.authenticode.cms.rules import Covered
-from kspsign.authenticode.cms.signature import SignedMessage
 from kspsign.authenticode.cms.timestamp import names_certificate
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.certificates import der
@@ -124,9 +123,9 @@ def _issuer_serial(leaf: bytes) -> bytes:
     return der.sequence(issuer, outline(leaf).serial)
 
 
-def _covered(message: SignedMessage) -> Covered:
+def _covered(content: bytes, _algorithm: DigestAlgorithm | None) -> Covered:
     """The digest in the text. Each section ends in an empty line; only the first two say something today."""
-    lines = message.content.decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
+    lines = der.parse(content, der.OCTET_STRING).content.decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
     if lines[:2] != [_VERSION, ""] or lines[-2:] != ["", ""]:
         raise der.malformed("its content is not that of version 1")
     hashes = [line.partition(":") for line in lines[2 : lines.index("", 2)]]

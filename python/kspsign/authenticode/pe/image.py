@@ -30,8 +30,8 @@ from kspsign.authenticode.signable import Glimpse
 from kspsign.model.values import DigestAlgorithm, Finding
 
 _EFI = range(10, 14)  # application, boot service driver, runtime driver, ROM
-_PROFILE = AUTHENTICODE.covering(OID_SPC_PE_IMAGE_DATA)
-_EFI_PROFILE = replace(_PROFILE, nests=False)  # firmware knows table entries, and no nested signatures
+PROFILE = AUTHENTICODE.covering(OID_SPC_PE_IMAGE_DATA)
+_EFI_PROFILE = replace(PROFILE, nests=False)  # firmware knows table entries, and no nested signatures
 
 
 def is_pe(glimpse: Glimpse) -> bool:
@@ -78,7 +78,7 @@ class PeFile:
     @property
     def profile(self) -> CmsProfile:
         """Authenticode; a further signature of an EFI image is a table entry of its own."""
-        return _EFI_PROFILE if self.layout.subsystem in _EFI else _PROFILE
+        return _EFI_PROFILE if self.layout.subsystem in _EFI else PROFILE
 
     @property
     def signatures(self) -> tuple[bytes, ...]:

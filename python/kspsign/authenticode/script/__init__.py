@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from kspsign.authenticode.script.file import ScriptFile, is_script
+from kspsign.authenticode.script.file import PROFILE, ScriptFile, is_script
 from kspsign.authenticode.signable import SignableFormat
 from kspsign.model.values import Format
 
@@ -10,7 +10,7 @@ __all__ = ["JSCRIPT", "POWERSHELL", "POWERSHELL_XML", "VBSCRIPT", "WSF", "Script
 
 
 def _script(format_: Format) -> SignableFormat:
-    return SignableFormat(partial(is_script, format_), ScriptFile.open)
+    return SignableFormat(partial(is_script, format_), ScriptFile.open, detachable=PROFILE)
 
 
 POWERSHELL = _script(Format.POWERSHELL)

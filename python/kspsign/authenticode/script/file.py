@@ -30,7 +30,7 @@ from kspsign.model.values import DigestAlgorithm, Finding, Format
 MAX_SIZE = 24 << 20
 """Bytes; a character takes four in memory when one of them is not of the Basic Multilingual Plane."""
 MIN_SIZE = 4
-_PROFILE = AUTHENTICODE.covering(OID_SPC_SIP_INFO)
+PROFILE = AUTHENTICODE.covering(OID_SPC_SIP_INFO)
 
 
 def is_script(format_: Format, glimpse: Glimpse) -> bool:
@@ -76,7 +76,7 @@ class ScriptFile(OneDigest):
     @property
     def profile(self) -> CmsProfile:
         """Authenticode."""
-        return _PROFILE
+        return PROFILE
 
     @property
     def signatures(self) -> tuple[bytes, ...]:

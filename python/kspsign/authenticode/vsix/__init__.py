@@ -2,7 +2,8 @@
 
 from kspsign.authenticode.signable import SignableFormat
 from kspsign.authenticode.vsix.package import VsixFile, is_vsix
+from kspsign.authenticode.vsix.profile import VSIX_PROFILE
 
 __all__ = ["VSIX", "VsixFile", "is_vsix"]
 
-VSIX = SignableFormat(is_vsix, VsixFile.open)
+VSIX = SignableFormat(is_vsix, VsixFile.open, detachable=VSIX_PROFILE)

@@ -15,7 +15,8 @@ from kspsign.batch.inside.patterns import EVERYTHING, InsidePatterns
 from kspsign.batch.inside.tree import Inside
 from kspsign.concurrency.workers import Workers
 from kspsign.model.errors import CancelledError, ConfigurationError
-from kspsign.model.report import InsideFacts, RunWarning
+from kspsign.model.report import RunWarning
+from kspsign.model.run_facts import InsideFacts
 from kspsign.model.values import Artifact
 from kspsign.publishing.wording import count
 from kspsign.signing.shared_state import LOCAL_SLOTS
@@ -61,7 +62,7 @@ def with_inside(run: Run, everything: Sequence[Artifact]) -> Run:
         run.console.notice(f"inside {containers}: {', '.join(inside_counts(entered.facts))}")
     entered.check_patterns()
     run.warn(_idle_warnings([pattern for pattern in entered.patterns.idle if pattern != EVERYTHING]))
-    return replace(run, artifacts=entered.artifacts, inside=entered.inside)
+    return run._replace(artifacts=entered.artifacts, inside=entered.inside)
 
 
 def enter(

@@ -20,7 +20,7 @@ from kspsign.verifying import Verifier
 
 def judge_all(entered: Entered, verifier: Verifier) -> Mapping[str, FileOutcome]:
     """The outcome of each file by its name: that of `verify --inside`, containers after all that they hold."""
-    inside, shared = entered.inside, SharedState(threading.Event())
+    inside, shared = entered.inside, SharedState.begin(threading.Event())
     artifacts = {artifact.name: artifact for artifact in entered.artifacts if not inside.is_duplicate(artifact)}
     outcomes: dict[str, FileOutcome] = {}
     order = (*TopologicalSorter(inside.dependencies).static_order(), *artifacts)

@@ -14,7 +14,8 @@ from kspsign.authenticode.io.snapshot import DiskState
 from kspsign.authenticode.signable import Digest
 from kspsign.batch.inside.folder import PrivateFolder
 from kspsign.model.errors import CANCELLED, NOT_TRIED, HaltedError, KspSignError
-from kspsign.model.report import FileOutcome, InsideFacts
+from kspsign.model.report import FileOutcome
+from kspsign.model.run_facts import InsideFacts
 from kspsign.model.values import Artifact, ErrorFacts
 from kspsign.signing.copies import SignedCopy
 

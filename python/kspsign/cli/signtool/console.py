@@ -12,7 +12,8 @@ from kspsign.cli.signtool import words
 from kspsign.cli.signtool.files import NamedFiles
 from kspsign.cli.signtool.speech import Speech
 from kspsign.model.errors import CANCELLED
-from kspsign.model.report import CertificateFacts, FileOutcome, Report
+from kspsign.model.report import FileOutcome, Report
+from kspsign.model.signing_facts import CertificateFacts
 from kspsign.model.values import ErrorFacts
 from kspsign.publishing.progress import Progress
 from kspsign.publishing.setting_words import error_in_words

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from kspsign.batch.run import Run
@@ -56,7 +55,7 @@ def perform(
     cancelled: what was done until then is said."""
     # No surface of a pipeline: what SignTool prints is what scripts read.
     context = RunContext.from_environment(environment, is_tty=False)
-    context = replace(context, surface="plain", step_files=None, caller="signtool")
+    context = context._replace(surface="plain", step_files=None, caller="signtool")
     report = perform_run(settings, context, lambda: console, stages=stages)
     if report.error is not None and report.error.code == CANCELLED:
         raise CancelledError

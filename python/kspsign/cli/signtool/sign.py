@@ -16,7 +16,8 @@ from kspsign.cli.signtool.grammar import Call, check_combinations, check_digest,
 from kspsign.cli.signtool.key_choice import KeyChoice, KeyPlace, additional_certificates, choose_key, show_selected
 from kspsign.cli.signtool.run import configured, perform, settings_of
 from kspsign.cli.signtool.speech import Speech
-from kspsign.model.report import CertificateFacts, FileOutcome
+from kspsign.model.report import FileOutcome
+from kspsign.model.signing_facts import CertificateFacts
 from kspsign.model.values import ErrorFacts
 from kspsign.path import run
 from kspsign.publishing.wording import short_name

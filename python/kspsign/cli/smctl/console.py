@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TextIO
 
-from kspsign.model.report import CertificateFacts, FileOutcome, Report
+from kspsign.model.report import FileOutcome, Report
+from kspsign.model.signing_facts import CertificateFacts
 from kspsign.model.values import ErrorFacts
 from kspsign.publishing import wording
 from kspsign.publishing.progress import Progress

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Final
 
 from kspsign.certificates.parse import parse_certificate, to_der
@@ -76,7 +75,7 @@ def _examined(options: KeyLockerOptions, surroundings: Surroundings) -> Iterator
         yield failed(CREDENTIALS, error)
         return
     yield passed(CREDENTIALS, f"for {credentials.host}: complete, and the client certificate opens with its password")
-    yield replace(examine_certificate([to_der(credentials.client.chain[0])], _CLIENT), chain=())
+    yield examine_certificate([to_der(credentials.client.chain[0])], _CLIENT)._replace(chain=())
     try:
         client = open_client(credentials, surroundings)
     except KspSignError as error:

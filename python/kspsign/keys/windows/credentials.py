@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -63,7 +62,7 @@ def _client_certificate(secrets: Secrets, file: Path) -> Prerequisite:
         return failed(CLIENT_CERTIFICATE, _wrong(unusable.message, remedy))
     found = examine_certificate(chain, CLIENT_CERTIFICATE)
     renew = "Create a new client certificate in DigiCert ONE and replace the secure file." if found.remedy else ""
-    return replace(found, chain=(), remedy=renew)
+    return found._replace(chain=(), remedy=renew)
 
 
 def _wrong(message: str, remedy: str) -> ConfigurationError:

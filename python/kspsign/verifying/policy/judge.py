@@ -15,7 +15,7 @@ from kspsign.certificates.parse import display_name, distinguished_name, thumbpr
 from kspsign.model.checks import CheckName
 from kspsign.model.errors import PolicyError
 from kspsign.model.hresults import Hresult
-from kspsign.model.report import PolicyFacts
+from kspsign.model.run_facts import PolicyFacts
 from kspsign.model.values import DigestAlgorithm, Finding, Format, iso_utc
 from kspsign.verifying.policy.model import Policy, Publisher, VendorRule
 from kspsign.verifying.policy.names import matches, parse_name, parts_of, thumbprint_digits

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from kspsign.model.errors import ConfigurationError
-from kspsign.model.report import PolicyFacts
+from kspsign.model.run_facts import PolicyFacts
 from kspsign.settings.model import Settings
 from kspsign.settings.yaml_file import Location, YamlFile, read_yaml
 from kspsign.verifying.policy.judge import Judge

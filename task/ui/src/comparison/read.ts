@@ -1,5 +1,6 @@
 /** Reads what python/kspsign/reconciliation/page.py wrote: tables of texts, the differences first. */
-import { isObject, NotAReportError } from "../report/read";
+import { NotAReportError } from "../report/read";
+import { isObject } from "../report/shape";
 
 /** A table; `total` rows were found, of which the page holds the first. */
 export interface Section {

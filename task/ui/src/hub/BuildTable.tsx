@@ -22,9 +22,9 @@ export function BuildTable({ host, summaries }: { host: Host; summaries: readonl
               <th scope="row"><BuildLink host={host} build={summary.build} /></th>
               <td>{moment(summary.build.finished)}</td>
               <td className={`state ${summary.state}`}>{wordOf(summary)}</td>
-              <td>{grouped(summary.files)}</td>
-              <td>{grouped(summary.failed)}</td>
-              <td>{grouped(summary.spent)}</td>
+              <td>{numberOf(summary, summary.files)}</td>
+              <td>{numberOf(summary, summary.failed)}</td>
+              <td>{numberOf(summary, summary.spent)}</td>
             </tr>
           ))}
         </tbody>
@@ -33,7 +33,13 @@ export function BuildTable({ host, summaries }: { host: Host; summaries: readonl
   );
 }
 
+function numberOf({ state }: BuildSummary, number: number): string {
+  return state === "unknown" ? "?" : grouped(number);
+}
+
 function wordOf(summary: BuildSummary): string {
-  const marks = { verified: "✔ verified", failed: "✖ failed", forged: "✖ not from our task", none: "none" };
+  const marks = {
+    verified: "✔ verified", failed: "✖ failed", forged: "✖ not from our task", unknown: "? not known", none: "none",
+  };
   return `${marks[summary.state]}${summary.test ? " (TEST SIGNING)" : ""}`;
 }

@@ -1,7 +1,8 @@
 /** Keys, certificates and builds of the project over time. The newest builds are read first, more on request. */
 import { useEffect, useState } from "react";
+import { faultOf, type ServiceError } from "../service/faults";
 import type { Host } from "../service/host";
-import { ServiceError } from "../service/rest";
+import { FaultProblem } from "../view/FaultProblem";
 import { Problem } from "../view/Problem";
 import { count } from "../text/words";
 import { type BuildRow, listBuilds } from "./builds";
@@ -11,26 +12,32 @@ import { FileSearch } from "./FileSearch";
 import { causesByMonth, spentByMonth } from "./figures";
 import { type Loaded, loadBuilds, STEP } from "./load";
 import { MonthChart } from "./MonthChart";
-import type { BuildSummary } from "./summary";
+import { type BuildSummary, unknownSummary } from "./summary";
 import { VerdictChart } from "./VerdictChart";
+
+/** Faults that are shown in full. */
+const SHOWN = 5;
 
 export function SigningHub({ host }: { host: Host }) {
   const [builds, setBuilds] = useState<BuildRow[] | null>(null);
-  const [fault, setFault] = useState("");
+  const [fault, setFault] = useState<ServiceError | null>(null);
+  const [asked, setAsked] = useState(0);
   const [wanted, setWanted] = useState(STEP);
   const [loaded, setLoaded] = useState<Loaded>({ summaries: [], faults: [] });
   const [cache] = useState(() => new Map<number, BuildSummary>());
   const [now] = useState(() => Date.now());
   useEffect(() => {
-    listBuilds(host.place).then(setBuilds, (error: unknown) => {
-      setFault(error instanceof ServiceError ? error.message : `unexpected: ${String(error)}`);
-    });
-  }, [host]);
+    listBuilds(host.place).then(
+      (found) => { setBuilds(found); setFault(null); },
+      (error: unknown) => { setFault(faultOf(error, "the list of builds")); },
+    );
+  }, [host, asked]);
   useEffect(() => {
     if (builds?.length) void loadBuilds(host, builds.slice(0, wanted), cache, setLoaded);
   }, [host, builds, wanted, cache]);
 
-  if (fault) return <Problem title="The builds can't be read" text={`${fault}.`} />;
+  const again = <button type="button" onClick={() => { setAsked(asked + 1); }}>Read again</button>;
+  if (fault) return <><FaultProblem title="The builds are not known" faults={[fault]} />{again}</>;
   if (!builds) return <p role="status">Looking for builds that signed ...</p>;
   if (!builds.length) {
     return (
@@ -41,7 +48,9 @@ export function SigningHub({ host }: { host: Host }) {
     );
   }
   const { summaries, faults } = loaded;
-  const signing = summaries.filter((summary) => summary.state !== "none");
+  const unread = faults.map(({ build }) => unknownSummary(build));
+  const newest = [...summaries, ...unread].sort((one, other) => other.build.finished.localeCompare(one.build.finished));
+  const signing = newest.filter((summary) => summary.state !== "none");
   const done = summaries.length + faults.length;
   return (
     <>
@@ -53,10 +62,13 @@ export function SigningHub({ host }: { host: Host }) {
         )}
       </p>
       {faults.length > 0 && (
-        <Problem
-          title={`${count(faults.length, "build")} could not be read`}
-          text={`${faults[0]?.build.number ?? ""}: ${faults[0]?.reason ?? ""}. What is shown leaves them out.`}
-        />
+        <>
+          <FaultProblem
+            title={`${count(faults.length, "build")} could not be read: not known is not verified`}
+            faults={faults.slice(0, SHOWN).map(({ fault: one }) => one)}
+          />
+          {again}
+        </>
       )}
       <VerdictChart summaries={signing} />
       <FileSearch host={host} summaries={signing} />

@@ -14,7 +14,8 @@ export function VerdictChart({ summaries }: { summaries: readonly BuildSummary[]
   const step = Math.min(CHART_WIDTH / oldest.length, WIDEST);
   const most = Math.max(1, ...oldest.map((summary) => summary.files));
   const verified = oldest.filter((summary) => summary.state === "verified").length;
-  const said = `${count(verified, "build")} of ${oldest.length} verified`;
+  const unknown = oldest.filter((summary) => summary.state === "unknown").length;
+  const said = `${count(verified, "build")} of ${oldest.length} verified${unknown ? `, ${unknown} not known` : ""}`;
   return (
     <figure className="chart">
       <figcaption>{said}</figcaption>

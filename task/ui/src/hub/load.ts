@@ -1,7 +1,7 @@
 /** Reads builds a few at a time, each once: the page keeps what it has read. */
 import { decide } from "../service/decision";
+import { faultOf, type ServiceError } from "../service/faults";
 import type { Host } from "../service/host";
-import { ServiceError } from "../service/rest";
 import type { BuildRow } from "./builds";
 import { type BuildSummary, summaryOf } from "./summary";
 
@@ -12,10 +12,10 @@ export const STEP = 25;
 export interface Loaded {
   summaries: BuildSummary[];
   /** Builds that could not be read, and why. */
-  faults: { build: BuildRow; reason: string }[];
+  faults: { build: BuildRow; fault: ServiceError }[];
 }
 
-/** Read `builds` and call back after each; one that can't be read is a fault of its own. */
+/** Read `builds` and call back after each; one that can't be read, for whatever reason, is a fault of its own. */
 export async function loadBuilds(
   host: Host, builds: readonly BuildRow[], cache: Map<number, BuildSummary>, onProgress: (loaded: Loaded) => void,
 ): Promise<void> {
@@ -26,8 +26,7 @@ export async function loadBuilds(
       try {
         if (!cache.has(build.id)) cache.set(build.id, summaryOf(build, await decide(host.place, build.id, host.taskId)));
       } catch (error) {
-        if (!(error instanceof ServiceError)) throw error;
-        faults.push({ build, reason: error.message });
+        faults.push({ build, fault: faultOf(error, `run ${build.id}`) });
       }
       onProgress({ summaries: builds.flatMap((one) => cache.get(one.id) ?? []), faults: [...faults] });
     }

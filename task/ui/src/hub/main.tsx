@@ -1,14 +1,6 @@
 /** The hub "Signing" of a project: signatures over time. */
-import * as SDK from "azure-devops-extension-sdk";
-import { createRoot } from "react-dom/client";
-import { openHost } from "../service/host";
+import { Guarded } from "../view/Guarded";
+import { startPage } from "../view/start";
 import { SigningHub } from "./SigningHub";
 
-async function main(target: HTMLElement): Promise<void> {
-  const host = await openHost();
-  createRoot(target).render(<SigningHub host={host} />);
-  await SDK.notifyLoadSucceeded();
-}
-
-const target = document.getElementById("app");
-if (target) void main(target);
+startPage((root, host) => { root.render(<Guarded what="The builds"><SigningHub host={host} /></Guarded>); });

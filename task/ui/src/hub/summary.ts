@@ -19,7 +19,8 @@ export interface SearchedFile {
 
 export interface BuildSummary {
   build: BuildRow;
-  state: "verified" | "failed" | "forged" | "none";
+  /** unknown: it could not be read, or only in part, and nothing that was read fails. */
+  state: "verified" | "failed" | "forged" | "unknown" | "none";
   test: boolean;
   files: number;
   failed: number;
@@ -52,12 +53,26 @@ export function summaryOf(build: BuildRow, decision: Decision): BuildSummary {
   };
 }
 
+/** What there is of a build that could not be read. */
+export function unknownSummary(build: BuildRow): BuildSummary {
+  return {
+    build, state: "unknown", test: false, files: 0, failed: 0, spent: 0, causes: [], certificates: [], searched: [],
+  };
+}
+
 function stateOf(decision: Decision, report: Report | null): BuildSummary["state"] {
   if (decision.verdicts.some((verdict) => !verdict.ours)) return "forged";
-  if (!report) return decision.verdicts.length ? "failed" : "none";
+  if (!report) return withoutReport(decision);
   // Test signing is refused by a gate unless it is allowed; here it is shown as what it is.
   const refused = decision.checks.filter((check) => !check.ok && !(check.name === "keys" && report.test_signing));
   return refused.length ? "failed" : "verified";
+}
+
+/** The state of a build of whose reports none can be read. */
+function withoutReport({ verdicts }: Decision): BuildSummary["state"] {
+  if (!verdicts.length) return "none";
+  const failed = verdicts.some((verdict) => verdict.checks.some((check) => !check.ok && check.name !== "report"));
+  return failed ? "failed" : "unknown";
 }
 
 /** The certificates that this run signed with. */

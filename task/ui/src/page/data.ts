@@ -1,6 +1,8 @@
 /** Unpacks what python/kspsign/publishing/page.py wrote: gzip in base64, signatures once for all files with the same. */
 import { type Comparison, toComparison } from "../comparison/read";
-import { isObject, NotAReportError, toReport } from "../report/read";
+import { NotAReportError, toReport } from "../report/read";
+import { SIGNATURES } from "../report/schema";
+import { isObject, listOf, number } from "../report/shape";
 import type { Report, SignatureFacts } from "../report/types";
 
 /** A page holds one of the two. */
@@ -16,8 +18,10 @@ export async function readData(text: string): Promise<PageData> {
   if (!isObject(data)) throw new NotAReportError("it is not a report");
   if ("comparison" in data) return { comparison: toComparison(data.comparison) };
   const report = toReport(data.report);
-  const sets = Array.isArray(data.signatures) ? (data.signatures as SignatureFacts[][]) : [];
-  const numbers = Array.isArray(data.of) ? (data.of as number[]) : [];
+  const fault = listOf(SIGNATURES)(data.signatures, "signatures") ?? listOf(number)(data.of, "of");
+  if (fault !== null) throw new NotAReportError(`its value ${fault} is of a type that kspsign does not write`);
+  const sets = data.signatures as SignatureFacts[][];
+  const numbers = data.of as number[];
   report.files.forEach((file, index) => { file.signatures = sets[numbers[index] ?? -1] ?? []; });
   return { report };
 }

@@ -17,7 +17,7 @@ if (holder && target) {
     (data) => {
       if ("comparison" in data) {
         document.title = "Uses of the key - kspsign";
-        root.render(<ComparisonView comparison={data.comparison} />);
+        root.render(<Guarded what="The comparison"><ComparisonView comparison={data.comparison} /></Guarded>);
       } else {
         root.render(<Guarded><ReportView report={data.report} now={Date.now()} /></Guarded>);
       }

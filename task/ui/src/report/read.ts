@@ -1,7 +1,7 @@
 /** Reads a report. It may be older than this page, and a step that is not ours may have written something else. */
+import { REPORT } from "./schema";
+import { isObject, type Json } from "./shape";
 import { REPORT_SCHEMA, type Report, type ReportFile, type SignatureFacts, type Totals } from "./types";
-
-type Json = Record<string, unknown>;
 
 /** The text is not a report, or one of another schema. */
 export class NotAReportError extends Error {}
@@ -17,16 +17,14 @@ export function readReport(text: string): Report {
   return toReport(value);
 }
 
-/** The report of a JSON value. What an older version did not write is empty. Raises NotAReportError. */
+/** The report of a JSON value. What an older version did not write is empty; what no version writes is refused, since
+ * nothing of such a report is known to be right. Raises NotAReportError. */
 export function toReport(value: unknown): Report {
   if (!isObject(value) || typeof value.schema !== "string") throw new NotAReportError("it is not a report");
   if (value.schema !== REPORT_SCHEMA) throw new NotAReportError(`its schema is ${value.schema}`);
+  const fault = REPORT(value, "");
+  if (fault !== null) throw new NotAReportError(`its value ${fault} is of a type that kspsign does not write`);
   return reportOf(value);
-}
-
-/** Whether a JSON value is an object. */
-export function isObject(value: unknown): value is Json {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function reportOf(value: Json): Report {
@@ -44,7 +42,7 @@ function reportOf(value: Json): Report {
     exit_code: number(value, "exit_code"),
     certificate: object(value, "certificate", null),
     totals: totalsOf(isObject(value.totals) ? value.totals : {}),
-    files: list<Json>(value, "files").filter(isObject).map(fileOf),
+    files: list<Json>(value, "files").map(fileOf),
     error: object(value, "error", null),
     policy: object(value, "policy", null),
     limits: object(value, "limits", null),

@@ -1,6 +1,7 @@
 /** What steps attached to a build: our reports and verdicts. Any step can attach anything. */
-import { isObject } from "../report/read";
-import { getBytes, getJson, type Place, ServiceError } from "./rest";
+import { isObject } from "../report/shape";
+import { otherShape } from "./faults";
+import { getBytes, getJson, type Place } from "./rest";
 
 export const VERDICT_TYPE = "kspsign.verdict";
 export const REPORT_TYPE = "kspsign.report";
@@ -18,24 +19,24 @@ export interface AttachmentRef {
 
 /** The attachments of that type, of all attempts. Raises ServiceError. */
 export async function listAttachments(place: Place, build: number, kind: string): Promise<AttachmentRef[]> {
-  const value = await getJson(place, `build/builds/${build}/attachments/${kind}`, VERSION);
-  const listed = isObject(value) && Array.isArray(value.value) ? value.value : [];
-  return listed.filter(isObject).map((item) => refOf(kind, item));
+  const what = `the list of attachments ${kind} of run ${build}`;
+  const value = await getJson(place, { what, path: `build/builds/${build}/attachments/${kind}`, version: VERSION });
+  if (!isObject(value) || !Array.isArray(value.value)) throw otherShape(what, "it is not a list");
+  return value.value.map((item: unknown) => refOf(kind, item, what));
 }
 
 /** The content of one attachment. Its address is made of its parts: the token goes nowhere that an answer names. */
 export function readAttachment(place: Place, build: number, ref: AttachmentRef): Promise<Uint8Array<ArrayBuffer>> {
   const { timelineId, recordId, kind, name } = ref;
   const path = `build/builds/${build}/${timelineId}/${recordId}/attachments/${kind}/${encodeURIComponent(name)}`;
-  return getBytes(place, path, VERSION);
+  return getBytes(place, { what: `the attachment ${name} (${kind}) of run ${build}`, path, version: VERSION });
 }
 
-function refOf(kind: string, item: Record<string, unknown>): AttachmentRef {
+function refOf(kind: string, item: unknown, what: string): AttachmentRef {
+  if (!isObject(item) || typeof item.name !== "string") throw otherShape(what, "an attachment without a name");
   const links = isObject(item._links) ? item._links : {};
   const href = isObject(links.self) && typeof links.self.href === "string" ? links.self.href : "";
   const found = UPLOADED_BY.exec(href);
-  if (!found || typeof item.name !== "string") {
-    throw new ServiceError(200, "an attachment's address names no timeline record");
-  }
+  if (!found) throw otherShape(what, `the address of ${item.name} names no timeline record`);
   return { kind, name: item.name, timelineId: (found[1] ?? "").toLowerCase(), recordId: (found[2] ?? "").toLowerCase() };
 }

@@ -12,6 +12,7 @@ import { jobOf, type Timeline, type TimelineRecord } from "./timeline";
 const VERDICT_SCHEMA = "kspsign.verdict/1";
 const COMPLETED = "completed";
 const SUCCEEDED = "succeeded";
+const SIGN_AGAIN = "Do not release what this run signed; run the signing step again.";
 
 export interface Examined {
   step: TimelineRecord;
@@ -19,9 +20,15 @@ export interface Examined {
   checks: Check[];
   /** Whether our own task uploaded it. What another step attached is not read. */
   ours: boolean;
-  /** The report that the verdict's digest vouches for; null with the reason in `missing`. */
+  /** The report that the verdict's digest vouches for; null where `missing` says why there is none. */
   report: Report | null;
-  missing: string;
+  missing: Missing | null;
+}
+
+/** Why there is no report, and what to do. */
+export interface Missing {
+  reason: string;
+  remedy: string;
 }
 
 /** Every check of one verdict of the current attempt. Raises ServiceError. */
@@ -32,13 +39,13 @@ export async function examine(
   const ended = stepOf(step);
   const job = jobOf(timeline, step);
   if (!origin.ok) {
-    return { step, job, checks: [origin, ended], ours: false, report: null, missing: "it is not from our task" };
+    return { step, job, checks: [origin, ended], ours: false, report: null, missing: null };
   }
   const verdict = objectIn(await readAttachment(place, build, ref));
   const identity = identityOf(verdict, build, job);
   const found = await reportOf(place, build, ref, verdict);
   const report = identity.ok ? found.report : null;
-  const missing = identity.ok ? found.missing : identity.detail;
+  const missing = identity.ok ? found.missing : { reason: identity.detail, remedy: SIGN_AGAIN };
   if (!ended.ok) return { step, job, checks: [origin, ended], ours: true, report, missing };
   const checks = [origin, ended, identity, resultOf(verdict), keysOf(verdict), proofOf(found)];
   return { step, job, checks, ours: true, report, missing };
@@ -62,6 +69,7 @@ function stepOf(step: TimelineRecord): Check {
 /** The verdict must be about this build, this job and this attempt: it may have been taken from another. */
 function identityOf(verdict: Record<string, unknown>, build: number, job: TimelineRecord | null): Check {
   const faults: string[] = [];
+  if (!Object.keys(verdict).length) return check("identity", false, "the verdict is not a JSON object: it is damaged or cut off");
   if (verdict.schema !== VERDICT_SCHEMA) faults.push(`its schema is ${JSON.stringify(verdict.schema)}`);
   if (verdict.buildId !== String(build)) faults.push(`it is about build ${JSON.stringify(verdict.buildId)}`);
   if (!job) faults.push("its step belongs to no job");
@@ -85,7 +93,7 @@ function keysOf(verdict: Record<string, unknown>): Check {
 
 interface Found {
   report: Report | null;
-  missing: string;
+  missing: Missing | null;
 }
 
 /** The report that has the verdict's digest. The same step must have uploaded it. */
@@ -94,27 +102,32 @@ async function reportOf(
 ): Promise<Found> {
   const listed = await listAttachments(place, build, REPORT_TYPE);
   const own = listed.filter((other) => other.timelineId === ref.timelineId && other.recordId === ref.recordId);
-  if (!own.length) return { report: null, missing: "the step did not attach a report" };
+  if (!own.length) return none("the step did not attach a report", SIGN_AGAIN);
   for (const item of own) {
     const content = await readAttachment(place, build, item);
     const digest = await sha256(content);
-    if (digest === null) return { report: null, missing: "its SHA-256 can't be computed: open the page over HTTPS" };
+    if (digest === null) return none("its SHA-256 can't be computed", "Open Azure DevOps over HTTPS: browsers compute it there alone.");
     if (digest === verdict.reportSha256) return readable(content);
   }
-  return { report: null, missing: "its SHA-256 is not the one in the verdict" };
+  return none("its SHA-256 is not the one in the verdict: it was changed or cut off", SIGN_AGAIN);
 }
 
 function readable(content: Uint8Array): Found {
   try {
-    return { report: toReport(JSON.parse(new TextDecoder().decode(content))), missing: "" };
+    return { report: toReport(JSON.parse(new TextDecoder().decode(content))), missing: null };
   } catch (error) {
-    return { report: null, missing: error instanceof NotAReportError ? error.message : "it is not JSON" };
+    const remedy = "A report of another version of kspsign is shown by the page of that version (--html).";
+    return none(error instanceof NotAReportError ? error.message : "it is not JSON", remedy);
   }
+}
+
+function none(reason: string, remedy: string): Found {
+  return { report: null, missing: { reason, remedy } };
 }
 
 function proofOf({ report, missing }: Found): Check {
   const proved = report?.files.filter(isProved).length ?? 0;
-  let fault = missing;
+  let fault = missing?.reason ?? "";
   if (report && !report.passed) fault = "it states that the run did not pass";
   else if (report && !proved) fault = "it covers no verified file";
   return check("report", !fault, fault || `${proved} proved files, as the verdict's digest says`);

@@ -1,5 +1,5 @@
 /** Reads what a step attached, defensively. */
-import { isObject } from "../report/read";
+import { isObject } from "../report/shape";
 
 /** The JSON object, an empty one for anything else: each check of it then fails by its own name. A number that is not
  * written as a whole one counts as none, as in python/kspsign/gate/evidence.py. */

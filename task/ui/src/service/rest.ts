@@ -1,16 +1,13 @@
 /** Requests to Azure DevOps with the token of the extension: bounded in time and size, and only below the collection. */
+import { within } from "./deadline";
+import { brokenOff, notJson, refused, ServiceError, signInAsked, tooLarge, unanswered } from "./faults";
 
-const SECONDS = 60;
+export const SECONDS = 60;
 const MOST_BYTES = 256 * 1024 * 1024;
+/** Longer pauses are the user's to make. */
 const LONGEST_PAUSE = 10;
 const BUSY = new Set([429, 503]);
-
-/** Why Azure DevOps did not answer, in words; `status` is 0 where there was no answer. */
-export class ServiceError extends Error {
-  constructor(readonly status: number, message: string) {
-    super(message);
-  }
-}
+const NO_CONTENT = 204;
 
 /** One project of one collection. */
 export interface Place {
@@ -20,50 +17,88 @@ export interface Place {
   token: () => Promise<string>;
 }
 
-/** The JSON answer at `path` below the project's `_apis/`. Raises ServiceError. */
-export async function getJson(place: Place, path: string, version: string): Promise<unknown> {
-  const response = await request(place, path, `application/json;api-version=${version}`);
-  if (!(response.headers.get("Content-Type") ?? "").includes("json")) {
-    throw new ServiceError(response.status, "Azure DevOps answered with a page: sign in again");
-  }
-  const content = await bounded(response);
+/** One thing to read: how errors name it, and its address below the project's `_apis/`. */
+export interface Call {
+  what: string;
+  path: string;
+  version: string;
+}
+
+/** The JSON answer; null where there is no content. Raises ServiceError. */
+export async function getJson(place: Place, call: Call): Promise<unknown> {
+  const content = await answered(place, call, "application/json", (type) => type.includes("json"));
+  if (content === null) return null;
   try {
-    return JSON.parse(new TextDecoder().decode(content));
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(content));
   } catch {
-    throw new ServiceError(response.status, "Azure DevOps answered with something that is not JSON");
+    throw notJson(call.what);
   }
 }
 
-/** The bytes at `path`, at most MOST_BYTES. Raises ServiceError. */
-export async function getBytes(place: Place, path: string, version: string): Promise<Uint8Array<ArrayBuffer>> {
-  return bounded(await request(place, path, `application/octet-stream;api-version=${version}`));
+/** The bytes, at most MOST_BYTES. Raises ServiceError. */
+export async function getBytes(place: Place, call: Call): Promise<Uint8Array<ArrayBuffer>> {
+  return (await answered(place, call, "application/octet-stream", (type) => !type.includes("html"))) ?? new Uint8Array();
 }
 
-async function request(place: Place, path: string, accept: string, again = true): Promise<Response> {
-  const url = `${place.collection}${encodeURIComponent(place.project)}/_apis/${path}`;
-  const headers = { Accept: accept, Authorization: `Bearer ${await place.token()}` };
+async function answered(
+  place: Place, call: Call, accepted: string, isAnswer: (type: string) => boolean, again = true,
+): Promise<Uint8Array<ArrayBuffer> | null> {
+  const stop = new AbortController();
+  const work = read(place, call, accepted, isAnswer, stop.signal);
+  const late = () => unanswered(call.what, SECONDS);
+  try {
+    const found = await within(work, SECONDS, late);
+    if (!(found instanceof Pause)) return found;
+    const { status, seconds } = found;
+    if (!again || (seconds ?? 0) > LONGEST_PAUSE) throw refused(call.what, status, seconds);
+    await new Promise((done) => setTimeout(done, (seconds ?? 1) * 1000));
+    return await answered(place, call, accepted, isAnswer, false);
+  } finally {
+    stop.abort();
+  }
+}
+
+/** Azure DevOps wants to be asked later; `seconds` is null where it does not say when. */
+class Pause {
+  constructor(readonly status: number, readonly seconds: number | null) {}
+}
+
+async function read(
+  place: Place, call: Call, accepted: string, isAnswer: (type: string) => boolean, signal: AbortSignal,
+): Promise<Uint8Array<ArrayBuffer> | Pause | null> {
+  const url = `${place.collection}${encodeURIComponent(place.project)}/_apis/${call.path}`;
+  const headers = { Accept: `${accepted};api-version=${call.version}`, Authorization: `Bearer ${await tokenOf(place, call)}` };
   let response: Response;
   try {
-    response = await fetch(url, { headers, signal: AbortSignal.timeout(SECONDS * 1000) });
+    // A redirection leads to the sign-in page, and may lead anywhere else: nothing here follows one.
+    response = await fetch(url, { headers, signal, redirect: "manual" });
   } catch {
-    throw new ServiceError(0, "Azure DevOps could not be reached");
+    throw unanswered(call.what, null);
   }
-  if (response.ok) return response;
-  if (BUSY.has(response.status) && again) {
-    const pause = Number(response.headers.get("Retry-After") ?? 1);
-    await new Promise((done) => setTimeout(done, Math.min(Math.max(pause || 1, 0), LONGEST_PAUSE) * 1000));
-    return request(place, path, accept, false);
-  }
-  throw new ServiceError(response.status, reason(response.status));
+  const { status } = response;
+  if (response.type === "opaqueredirect") throw signInAsked(call.what);
+  if (status === NO_CONTENT) return null;
+  if (BUSY.has(status)) return new Pause(status, pauseOf(response));
+  if (!response.ok) throw refused(call.what, status, null);
+  // 203: what a proxy made of the answer, and what Azure DevOps answers to a token that it does not know.
+  if (status !== 200 || !isAnswer(response.headers.get("Content-Type") ?? "")) throw signInAsked(call.what);
+  return bounded(response, call);
 }
 
-function reason(status: number): string {
-  if (status === 401 || status === 403) return "you may not read this build, or must sign in again";
-  if (status === 404) return "Azure DevOps does not have it (any more)";
-  return `Azure DevOps answered ${status}`;
+async function tokenOf(place: Place, call: Call): Promise<string> {
+  try {
+    return await place.token();
+  } catch {
+    throw refused(call.what, 401, null);
+  }
 }
 
-async function bounded(response: Response): Promise<Uint8Array<ArrayBuffer>> {
+function pauseOf(response: Response): number | null {
+  const stated = response.headers.get("Retry-After") ?? "";
+  return /^\d{1,6}$/.test(stated) ? Number(stated) : null;
+}
+
+async function bounded(response: Response, call: Call): Promise<Uint8Array<ArrayBuffer>> {
   const chunks: Uint8Array<ArrayBuffer>[] = [];
   let size = 0;
   try {
@@ -71,12 +106,11 @@ async function bounded(response: Response): Promise<Uint8Array<ArrayBuffer>> {
       const { done, value } = await reader.read();
       if (done) break;
       size += value.length;
-      if (size > MOST_BYTES) throw new ServiceError(response.status, "the answer is too large for this page");
+      if (size > MOST_BYTES) throw tooLarge(call.what);
       chunks.push(value);
     }
   } catch (error) {
-    if (error instanceof ServiceError) throw error;
-    throw new ServiceError(0, "the connection to Azure DevOps broke");
+    throw error instanceof ServiceError ? error : brokenOff(call.what);
   }
   const whole = new Uint8Array(size);
   let at = 0;

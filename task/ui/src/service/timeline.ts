@@ -1,5 +1,6 @@
 /** The records of a build's current attempt: what ran, and how it ended. The server writes them, no step can. */
-import { isObject } from "../report/read";
+import { isObject } from "../report/shape";
+import { otherShape } from "./faults";
 import { getJson, type Place } from "./rest";
 
 export interface TimelineRecord {
@@ -20,10 +21,13 @@ export interface Timeline {
 
 /** The timeline of a build. Raises ServiceError. */
 export async function readTimeline(place: Place, build: number): Promise<Timeline> {
-  const value = await getJson(place, `build/builds/${build}/timeline`, "7.1-preview.2");
-  if (!isObject(value) || !Array.isArray(value.records)) return { id: "", records: new Map() };
-  const records = value.records.filter(isObject).map(recordOf);
-  return { id: lower(value.id) ?? "", records: new Map(records.map((record) => [record.id, record])) };
+  const what = `the timeline of run ${build}`;
+  const value = await getJson(place, { what, path: `build/builds/${build}/timeline`, version: "7.1-preview.2" });
+  if (value === null) return { id: "", records: new Map() }; // nothing of the run has begun yet
+  if (!isObject(value) || typeof value.id !== "string") throw otherShape(what, "it has no id");
+  if (!Array.isArray(value.records)) throw otherShape(what, "it has no records");
+  const records = value.records.map((record: unknown) => recordOf(record, what));
+  return { id: value.id.toLowerCase(), records: new Map(records.map((record) => [record.id, record])) };
 }
 
 /** The job that the record belongs to. */
@@ -37,9 +41,10 @@ export function jobOf(timeline: Timeline, record: TimelineRecord): TimelineRecor
   return current?.kind === "Job" ? current : null;
 }
 
-function recordOf(value: Record<string, unknown>): TimelineRecord {
+function recordOf(value: unknown, what: string): TimelineRecord {
+  if (!isObject(value) || typeof value.id !== "string") throw otherShape(what, "a record without an id");
   return {
-    id: lower(value.id) ?? "",
+    id: value.id.toLowerCase(),
     parentId: lower(value.parentId),
     kind: text(value.type),
     name: text(value.name),

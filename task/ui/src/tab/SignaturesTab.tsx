@@ -2,32 +2,32 @@
 import { useEffect, useMemo, useState } from "react";
 import { mergedReport } from "../report/merge";
 import { type Decision, decide } from "../service/decision";
+import { faultOf, type ServiceError } from "../service/faults";
 import type { Host } from "../service/host";
-import { ServiceError } from "../service/rest";
+import { FaultProblem } from "../view/FaultProblem";
 import { Guarded } from "../view/Guarded";
-import { Problem } from "../view/Problem";
 import { ReportView } from "../view/ReportView";
 import { GateChecks } from "./GateChecks";
 import { TabNotices } from "./TabNotices";
 
 export function SignaturesTab({ host, build }: { host: Host; build: number }) {
   const [decision, setDecision] = useState<Decision | null>(null);
-  const [fault, setFault] = useState("");
+  const [fault, setFault] = useState<ServiceError | null>(null);
   const [asked, setAsked] = useState(0);
   const [now] = useState(() => Date.now());
   useEffect(() => {
     let current = true;
     decide(host.place, build, host.taskId).then(
-      (made) => { if (current) { setDecision(made); setFault(""); } },
+      (made) => { if (current) { setDecision(made); setFault(null); } },
       (error: unknown) => {
-        if (current) setFault(error instanceof ServiceError ? error.message : `unexpected: ${String(error)}`);
+        if (current) setFault(faultOf(error, `run ${build}`));
       },
     );
     return () => { current = false; };
   }, [host, build, asked]);
   const report = useMemo(() => decision && mergedReport(jobsOf(decision)), [decision]);
   const again = <button type="button" onClick={() => { setAsked(asked + 1); }}>Read again</button>;
-  if (fault) return <><Problem title="The signatures of this run can't be read" text={`${fault}.`} />{again}</>;
+  if (fault) return <><FaultProblem title="The signatures of this run are not known" faults={[fault]} />{again}</>;
   if (!decision) return <p role="status">Reading what the run attached ...</p>;
   return (
     <>

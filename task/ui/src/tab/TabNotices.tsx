@@ -7,7 +7,7 @@ import { count } from "../text/words";
 export function TabNotices({ decision }: { decision: Decision }) {
   const { verdicts, stale } = decision;
   const forged = verdicts.filter((verdict) => !verdict.ours);
-  const unreadable = verdicts.filter((verdict) => verdict.ours && !verdict.report);
+  const unreadable = verdicts.flatMap(({ ours, step, missing }) => (ours && missing ? [{ step, missing }] : []));
   return (
     <>
       {!verdicts.length && !stale && (
@@ -29,11 +29,12 @@ export function TabNotices({ decision }: { decision: Decision }) {
             .map((verdict) => clipped(verdict.step.name, 80)).join(", ")}. A script can attach anything; what it says is not shown.`}
         />
       )}
-      {unreadable.map((verdict) => (
+      {unreadable.map(({ step, missing }) => (
         <Problem
-          key={verdict.step.id}
+          key={step.id}
           title="A report can't be shown"
-          text={`The step ${clipped(verdict.step.name, 80)}: ${clipped(verdict.missing)}. A report of another version of kspsign is shown by the page of that version (--html).`}
+          text={`The step ${clipped(step.name, 80)}: ${clipped(missing.reason)}.`}
+          remedy={missing.remedy}
         />
       ))}
     </>

@@ -1,8 +1,8 @@
 /** The tab "Signatures" of a run: the reports that our task attached to it. */
 import * as SDK from "azure-devops-extension-sdk";
-import { createRoot } from "react-dom/client";
-import { openHost } from "../service/host";
+import { Guarded } from "../view/Guarded";
 import { Problem } from "../view/Problem";
+import { startPage } from "../view/start";
 import { SignaturesTab } from "./SignaturesTab";
 
 interface TabConfiguration {
@@ -10,21 +10,15 @@ interface TabConfiguration {
   onBuildChanged?: (callback: (build: { id: number }) => void) => void;
 }
 
-async function main(target: HTMLElement): Promise<void> {
-  const root = createRoot(target);
-  const host = await openHost();
+startPage((root, host) => {
   const configuration = SDK.getConfiguration() as TabConfiguration;
   if (!configuration.onBuildChanged) {
-    root.render(<Problem title="There is no run" text="Azure DevOps did not say which run this is." />);
+    root.render(<Problem title="There is no run" text="Azure DevOps did not say which run this is. Open the tab from the page of a run." />);
   }
   let shown = 0;
   configuration.onBuildChanged?.(({ id }) => {
     if (id === shown) return;
     shown = id;
-    root.render(<SignaturesTab key={id} host={host} build={id} />);
+    root.render(<Guarded key={id} what="The run"><SignaturesTab host={host} build={id} /></Guarded>);
   });
-  await SDK.notifyLoadSucceeded();
-}
-
-const target = document.getElementById("app");
-if (target) void main(target);
+});

@@ -1,8 +1,14 @@
-/** Says so where a report has a value that nothing here can draw, in the place of an empty page. */
+/** Says so where something has a value that nothing here can draw, in the place of an empty page. */
 import { Component, type ReactNode } from "react";
 import { Problem } from "./Problem";
 
-export class Guarded extends Component<{ children: ReactNode }, { broken: boolean }> {
+interface Properties {
+  children: ReactNode;
+  /** What is shown inside, as the title names it. */
+  what?: string;
+}
+
+export class Guarded extends Component<Properties, { broken: boolean }> {
   override state = { broken: false };
 
   static getDerivedStateFromError(): { broken: boolean } {
@@ -11,6 +17,7 @@ export class Guarded extends Component<{ children: ReactNode }, { broken: boolea
 
   override render(): ReactNode {
     if (!this.state.broken) return this.props.children;
-    return <Problem title="The report can't be shown" text="It has values that no version of kspsign writes: nothing of it is known to be right." />;
+    const { what = "The report" } = this.props;
+    return <Problem title={`${what} can't be shown`} text="There are values that no version of kspsign writes: nothing of it is known to be right." />;
   }
 }

@@ -30,6 +30,7 @@ from kspsign.batch.work_list import admit_outputs, select, take, with_policy
 from kspsign.concurrency.atomic_write import write_atomically
 from kspsign.model.errors import ArtifactError, CancelledError, ConfigurationError, NoFilesMatchedError
 from kspsign.model.hresults import Hresult
+from kspsign.model.plurals import count
 from kspsign.model.report import FileOutcome, LeftOut, Report
 from kspsign.model.values import COPY_PREFIX, Artifact, Format
 from kspsign.settings.faults import option_name
@@ -141,7 +142,7 @@ def _members(files: Run) -> tuple[NewMember, ...]:
             raise _named(access_error(error), artifact.name) from error
         except ArtifactError as damaged:
             raise _named(damaged, artifact.name) from damaged
-    files.console.notice(f"{len(files.artifacts)} files, {len(members)} members")
+    files.console.notice(f"{count(len(files.artifacts), 'file')}, {count(len(members), 'member')}")
     return tuple(members)
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from kspsign.authenticode.cat.catalogue import MAX_SIZE
+from kspsign.authenticode.cat.members import MAX_MEMBERS
 from kspsign.authenticode.cat.write import (
     BY_AUTHENTICODE,
     BY_BOTH,
@@ -21,6 +23,7 @@ from kspsign.authenticode.cat.write import (
 )
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.io.snapshot import Snapshot, file_changed
+from kspsign.authenticode.signable import MAX_SIGNATURE
 from kspsign.batch.finish import publish
 from kspsign.batch.outcomes import created
 from kspsign.batch.run import Run
@@ -30,6 +33,7 @@ from kspsign.batch.work_list import admit_outputs, select, take, with_policy
 from kspsign.concurrency.atomic_write import write_atomically
 from kspsign.model.errors import ArtifactError, CancelledError, ConfigurationError, NoFilesMatchedError
 from kspsign.model.hresults import Hresult
+from kspsign.model.plurals import count
 from kspsign.model.report import FileOutcome, LeftOut, Report
 from kspsign.model.values import COPY_PREFIX, Artifact, Format
 from kspsign.settings.faults import option_name
@@ -49,7 +53,13 @@ def create_catalogue(run: Run) -> Report:
         run = run._replace(settings=run.settings.model_copy(update={"output": None}))  # an older one is replaced
         admit_outputs(run)
         files = _without_target(select(run), target)
-        content = write_catalogue(_members(files), moment, _driver(run.settings))
+        members = _members(files)
+        content = write_catalogue(members, moment, _driver(run.settings))
+        if len(members) > MAX_MEMBERS or len(content) > MAX_SIZE - MAX_SIGNATURE:
+            raise ConfigurationError(
+                f"{len(members)} members ({len(content) >> 20} MiB) are more than a catalogue can have",
+                remedy="Create one of each of several folders: verify takes --catalog more than once.",
+            )
         if signs:
             _sign(run, target, content)
         else:
@@ -141,7 +151,7 @@ def _members(files: Run) -> tuple[NewMember, ...]:
             raise _named(access_error(error), artifact.name) from error
         except ArtifactError as damaged:
             raise _named(damaged, artifact.name) from damaged
-    files.console.notice(f"{len(files.artifacts)} files, {len(members)} members")
+    files.console.notice(f"{count(len(files.artifacts), 'file')}, {count(len(members), 'member')}")
     return tuple(members)
 
 

@@ -22,10 +22,10 @@ from kspsign.certificates.file import read_certificate_file
 from kspsign.concurrency.atomic_write import write_atomically
 from kspsign.model.errors import ArtifactError, ConfigurationError
 from kspsign.model.hresults import Hresult
+from kspsign.model.plurals import count
 from kspsign.model.report import FileOutcome, Report
 from kspsign.model.values import Artifact, iso_utc
 from kspsign.model.version import VERSION
-from kspsign.publishing.wording import count
 from kspsign.settings.model import STANDARD_OUTPUT, Settings
 from kspsign.signing.copies import access_error
 from kspsign.signing.digest_document import SCHEMA, DigestDocument, DigestEntry, path_fault, same_names

@@ -19,6 +19,7 @@ from kspsign.batch.select import SelectionPurpose
 from kspsign.batch.work_list import admit_outputs, matched, with_policy
 from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
 from kspsign.model.ledger_facts import LedgerFacts
+from kspsign.model.plurals import count
 from kspsign.model.report import FileOutcome, Report, Totals, TrustFacts
 from kspsign.model.run_facts import SliceFacts
 from kspsign.model.signing_facts import CertificateFacts
@@ -189,7 +190,9 @@ def _same_publisher(one: CertificateFacts, other: CertificateFacts) -> bool:
 def _complete(facts: SliceFacts, files: Sequence[FileOutcome]) -> None:
     matched = [file for file in files if file.container is None]
     if len(matched) != facts.files or len({file.path for file in files}) != len(files):
-        raise _differ(f"{facts.files} files matched, but the slices report {len(matched)}, not each of them once")
+        raise _differ(
+            f"{count(facts.files, 'file')} matched, but the slices report {len(matched)}, not each of them once"
+        )
 
 
 def _counts(totals: Totals) -> tuple[int, ...]:

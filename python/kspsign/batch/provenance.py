@@ -14,6 +14,7 @@ from kspsign.keys.open import engine_for
 from kspsign.keys.protocol import SigningKey, check_digest
 from kspsign.model.errors import ConfigurationError, KspSignError
 from kspsign.model.pipeline import PipelineFacts
+from kspsign.model.plurals import count
 from kspsign.model.report import FileOutcome
 from kspsign.model.run_facts import BuildFacts
 from kspsign.model.values import iso_utc
@@ -112,11 +113,15 @@ def write_provenance(run: Run, engine: NativeEngine, verifier: Verifier) -> None
         raise
     token = made.token.der if made.token is not None else None
     text = bundle_text(SignedStatement(payload, made.signature.value, made.chain, token))
-    verified = verify_provenance(text.encode(), str(path), verifier)
-    write_record(path, (text,))
+    try:
+        verified = verify_provenance(text.encode(), str(path), verifier)
+        write_record(path, (text,))
+    except KspSignError as fault:
+        engine.on_given_up(digest, algorithm, fault.code)
+        raise
     engine.on_written(digest, algorithm)
     run.record.provenance = verified.facts
-    run.console.notice(f"{path}: provenance of {verified.facts.subjects} subjects, one signature")
+    run.console.notice(f"{path}: provenance of {count(verified.facts.subjects, 'subject')}, one signature")
 
 
 def _source(run: Run) -> tuple[BuildFacts, PipelineFacts]:

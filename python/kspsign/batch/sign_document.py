@@ -19,9 +19,9 @@ from kspsign.certificates.parse import key_kind, parse_certificate
 from kspsign.keys.protocol import check_digest
 from kspsign.model.errors import ArtifactError, ConfigurationError
 from kspsign.model.hresults import Hresult
+from kspsign.model.plurals import count
 from kspsign.model.report import FileOutcome, Report
 from kspsign.model.values import Artifact, DigestAlgorithm, Format
-from kspsign.publishing.wording import count
 from kspsign.settings.faults import option_name
 from kspsign.settings.model import Settings
 from kspsign.signing.digest_document import DigestDocument, DigestEntry, SignatureParts, read_document

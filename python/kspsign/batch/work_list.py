@@ -16,6 +16,7 @@ from kspsign.batch.run import OutputState, Run
 from kspsign.batch.select import LEFTOVER, Selection, SelectionPurpose, select_artifacts
 from kspsign.concurrency.cancellation import interruptible
 from kspsign.model.errors import ConfigurationError
+from kspsign.model.plurals import count
 from kspsign.model.report import LeftOut
 from kspsign.model.values import COPY_PREFIX, Artifact
 from kspsign.settings.commands import JUDGING_COMMANDS
@@ -65,7 +66,11 @@ def select(run: Run) -> Run:
         _check_dividable(settings.command, artifacts)
         record.slice, artifacts = take_slice(artifacts, *slice_of(settings.slice, run.context.parallel))
         part = f"slice {record.slice.number} of {record.slice.total}"
-        taken = f"{part}: {len(artifacts)} of {len(selection.artifacts)} files" if artifacts else f"{part} is empty"
+        taken = (
+            f"{part}: {len(artifacts)} of {count(len(selection.artifacts), 'file')}"
+            if artifacts
+            else f"{part} is empty"
+        )
         console.notice(taken)
     entered = _with_inside(run._replace(artifacts=artifacts), selection.artifacts)
     if run.judge is not None:

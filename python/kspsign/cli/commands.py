@@ -15,12 +15,11 @@ from kspsign.concurrency.cancellation import interruptible, signals_cancelling
 from kspsign.keys.table import STORES
 from kspsign.model.errors import ConfigurationError, KspSignError
 from kspsign.model.load import load
-from kspsign.settings.commands import COMMAND_LINE_COMMANDS, Command
+from kspsign.settings.commands import Command
 from kspsign.settings.context import RunContext
 from kspsign.settings.faults import option_name
 from kspsign.settings.model import STANDARD_OUTPUT, Settings, in_temp_folder
 from kspsign.settings.resolve import resolve
-from kspsign.settings.unmapped import in_text, refuse_unmapped
 
 if TYPE_CHECKING:
     from kspsign.batch.run import Run
@@ -67,9 +66,9 @@ def execute(command: str, given: dict[str, Any], environment: Mapping[str, str])
     config = given.pop("config", "ambient")
     if given.pop("json", False):
         given = _with_json_report(given)
-    settings = resolve(_named(command, get_args(Command)), given, config=config, environment=environment, stores=STORES)
+    settings = resolve(named(command, get_args(Command)), given, config=config, environment=environment, stores=STORES)
     context = RunContext.from_environment(environment, is_tty=sys.stdout.isatty())
-    return _perform(settings, context)
+    return perform_settings(settings, context)
 
 
 def perform(
@@ -105,7 +104,8 @@ def _stages(settings: Settings) -> str:
     return _SIGN_DOCUMENT if signs_document else COMMANDS[settings.command]
 
 
-def _perform(settings: Settings, context: RunContext) -> int:
+def perform_settings(settings: Settings, context: RunContext) -> int:
+    """Run the command of `settings`, with its results for whoever started it; returns the exit code."""
     stream = sys.stderr if _writes_to_standard_output(settings) else None
 
     def opened() -> Console:
@@ -141,14 +141,14 @@ def _writes_to_standard_output(settings: Settings) -> bool:
 def _doctor(given: dict[str, Any], environment: Mapping[str, str]) -> int:
     as_json, config = given.pop("json", False), given.pop("config", "ambient")
     context = RunContext.from_environment(environment, is_tty=sys.stdout.isatty())
-    return _examine(
+    return examine(
         lambda: resolve("doctor", given, config=config, environment=environment, stores=STORES),
         context,
         as_json=as_json,
     )
 
 
-def _examine(settings: Callable[[], Settings], context: RunContext, *, as_json: bool = False) -> int:
+def examine(settings: Callable[[], Settings], context: RunContext, *, as_json: bool = False) -> int:
     """The doctor's checks; settings that are refused are its first finding."""
     from kspsign.doctor import report_refused, run_doctor  # noqa: PLC0415 - only this command needs it
 
@@ -163,7 +163,7 @@ def _inspect(given: dict[str, Any], environment: Mapping[str, str]) -> int:
     from kspsign.cli.inspect import inspect_files  # noqa: PLC0415 - only this command needs it
 
     as_json = given.pop("json", False)
-    settings = resolve(_known("inspect"), given, environment=environment, stores=STORES)
+    settings = resolve("verify", given, environment=environment, stores=STORES)
     context = RunContext.from_environment(environment, is_tty=sys.stdout.isatty())
     return inspect_files(in_temp_folder(settings, context.temp_folder), sys.stdout, as_json=as_json)
 
@@ -215,7 +215,7 @@ def _demo(given: dict[str, Any], environment: Mapping[str, str]) -> int:
 
     folder = given.get("folder") or Path("demo")
     context = RunContext.from_environment(environment, is_tty=sys.stdout.isatty())
-    return run_demo(folder.absolute(), lambda settings: _perform(settings, context))
+    return run_demo(folder.absolute(), lambda settings: perform_settings(settings, context))
 
 
 def _shims(given: dict[str, Any], environment: Mapping[str, str]) -> int:
@@ -248,85 +248,19 @@ def _schema(given: dict[str, Any], _environment: Mapping[str, str]) -> int:
 
 
 def _task(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
-    """Read the task's document from stdin: version, command, inputs, secrets, variables."""
-    try:
-        document = json.load(sys.stdin.buffer)
-        command, inputs = document["command"], document["inputs"]
-        secrets, variables = document["secrets"], {**document["variables"], "TF_BUILD": "True"}
-    except (ValueError, TypeError, KeyError) as broken:
-        raise ConfigurationError(
-            "standard input does not hold a document of the KspSign task",
-            remedy="`kspsign task` is for the task alone; call `kspsign run`.",
-        ) from broken
-    context = RunContext.from_environment(variables, is_tty=False)._replace(caller="task")
-    _check_mapped(context, command=command, config=inputs.get("config"))
-    config = _config_input(inputs.pop("config", None))
+    from kspsign.cli.pipeline_step import run_task  # noqa: PLC0415 - only this command needs it
 
-    step = {**variables, **environment}
-
-    def settings() -> Settings:
-        return resolve(
-            _known(command), {}, inputs=inputs, config=config, environment=step, secrets=secrets, stores=STORES
-        )
-
-    return _step(command, settings, context, step)
+    return run_task(environment)
 
 
 def _action(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
-    """Read the action's inputs and the variables that may be secret from stdin."""
-    from kspsign.cli.github_action import read_document  # noqa: PLC0415 - only this command needs it
+    from kspsign.cli.pipeline_step import run_action  # noqa: PLC0415 - only this command needs it
 
-    document = read_document(sys.stdin.buffer.read(), environment)
-    fields, step = dict(document.settings), {**environment, **document.variables}
-    context = RunContext.from_environment(environment, is_tty=False)._replace(caller="action")
-    _check_mapped(context, command=document.command, config=fields.get("config"))
-    config = _config_input(fields.pop("config", None))
-
-    def settings() -> Settings:
-        known = _known(document.command)
-        return resolve(known, fields, config=config, environment=step, secrets=document.secrets, stores=STORES)
-
-    return _step(document.command, settings, context, step)
+    return run_action(environment)
 
 
-def _step(command: str, settings: Callable[[], Settings], context: RunContext, environment: Mapping[str, str]) -> int:
-    """A command of the task or the action, whose step has this environment."""
-    if command == "doctor":
-        return _examine(settings, context)
-    given = settings()
-    if command == "shims":
-        from kspsign.cli.shims.command import step_folder, write_shims  # noqa: PLC0415 - only this command needs it
-
-        return write_shims(step_folder(context), given, context, environment)
-    if command == "inspect":
-        from kspsign.cli.inspect import inspect_files  # noqa: PLC0415 - only this command needs it
-        from kspsign.publishing import prepared  # noqa: PLC0415 - likewise
-
-        return inspect_files(in_temp_folder(given, context.temp_folder), prepared(None, context))
-    return _perform(given, context)
-
-
-def _check_mapped(context: RunContext, **inputs: object) -> None:
-    """Raises ConfigurationError where one of the inputs that are not settings is an unreplaced macro."""
-    refuse_unmapped([found for name, text in inputs.items() for found in in_text(name, str(text))], context.surface)
-
-
-def _config_input(given: object) -> Path | None:
-    """The task's and the action's input `config`: the only configuration file that they read."""
-    if given is None:
-        return None
-    if not isinstance(given, str) or not given.strip():
-        raise ConfigurationError("the input config is not the path of a file", remedy="Correct it, or leave it empty.")
-    return Path(given.strip())
-
-
-def _known(command: str) -> Command:
-    if command == "inspect":
-        return "verify"  # the same settings
-    return _named(command, [name for name in get_args(Command) if name not in COMMAND_LINE_COMMANDS])
-
-
-def _named(command: str, known: Sequence[str]) -> Command:
+def named(command: str, known: Sequence[str]) -> Command:
+    """The command of this name, which must be one of `known`. Raises ConfigurationError."""
     if command in known:
         return command  # type: ignore[return-value]  # narrowed by the line above, which mypy does not see
     raise ConfigurationError(f"unknown command {command!r}", remedy=f"One of {', '.join(known)}.")

@@ -139,53 +139,15 @@ def add_options(parser: argparse.ArgumentParser, command: str, stores: Sequence[
     """Give `parser` the options of `command`; `stores` are the key stores that are offered."""
     if command in FIELDS:
         _add_settings(parser, command, stores)
-    elif command in {"gate", "reconcile"}:
-        _add_own_settings(parser, command)
     else:
-        _add_arguments(parser, command)
+        from kspsign.cli.own_options import add_own_options  # noqa: PLC0415 - of few commands
 
-
-def _add_arguments(parser: argparse.ArgumentParser, command: str) -> None:
-    """The arguments of a command without settings."""
-    if command == "inspect":
-        parser.add_argument("files", nargs="+", metavar="FILE", help="file, folder or pattern; several at will")
-        parser.add_argument("--trust-root", type=Path, action="append", metavar="PEM", help="roots to trust instead")
-        _add_field(parser, "inside", Settings.model_fields["inside"])
-        parser.add_argument("--json", action="store_true", help="print the facts as JSON")
-    elif command == "report":
-        parser.add_argument("file", type=Path, metavar="REPORT", help="JSON report of a run")
-        parser.add_argument("--html", type=Path, metavar="FILE", help="write the HTML page instead")
-        parser.add_argument("--open", action="store_true", help="show the page in the browser")
-    elif command == "explain":
-        parser.add_argument("words", nargs="+", metavar="CODE|TEXT", help="0x800B0100, a line of output, - for stdin")
-    elif command == "demo":
-        parser.add_argument(
-            "folder", type=Path, nargs="?", metavar="DIR", help="folder for the results (default: demo)"
-        )
-    elif command == "completion":
-        from kspsign.cli.completion import SHELLS  # noqa: PLC0415 - of this command alone
-
-        parser.add_argument("shell", choices=tuple(SHELLS), help="bash, zsh, fish or powershell")
-    elif command == "help":
-        parser.add_argument("about", nargs="?", metavar="COMMAND", help="the command; none lists all of them")
-    elif command == "schema":
-        schemas = (
-            "config",
-            "digest",
-            "doctor",
-            "inspect",
-            "key-command",
-            "ledger",
-            "policy",
-            "reconciliation",
-            "report",
-        )
-        parser.add_argument("what", choices=schemas, help="which schema to print")
+        add_own_options(parser, command)
 
 
 def _add_settings(parser: argparse.ArgumentParser, command: str, stores: Sequence[StoreEntry]) -> None:
     """The options of a command that works on files: of any run, and of the key stores if it opens one."""
-    _add_config(parser, default="none" if command in UNAMBIENT_COMMANDS else "harmless settings of kspsign.yml")
+    add_config(parser, default="none" if command in UNAMBIENT_COMMANDS else "harmless settings of kspsign.yml")
     if command == "shims":
         parser.add_argument("target", type=Path, metavar="FOLDER", help="folder for the launchers and their settings")
     groups: dict[str, argparse._ArgumentGroup] = {}
@@ -197,7 +159,7 @@ def _add_settings(parser: argparse.ArgumentParser, command: str, stores: Sequenc
             groups[title].add_argument(name, nargs="*", metavar="PATTERN", help=_help(field, ""))
         else:
             note = ", ".join(entry.name for entry in stores) if name == "key_store" else ""
-            _add_field(groups[title], name, field, note=note)
+            add_field(groups[title], name, field, note=note)
     if command in STORE_OPTION_COMMANDS:
         _add_store_options(parser, stores)
     if command == "verify":
@@ -206,27 +168,13 @@ def _add_settings(parser: argparse.ArgumentParser, command: str, stores: Sequenc
         parser.add_argument("--json", action="store_true", help="print the findings as JSON")
 
 
-def _add_own_settings(parser: argparse.ArgumentParser, command: str) -> None:
-    """The options of a command with settings of its own."""
-    if command == "gate":
-        from kspsign.gate.settings import GATE_INTERNAL_FIELDS, GateSettings  # noqa: PLC0415 - of this command alone
-
-        _add_config(parser, default="none")
-        fields, internal = GateSettings.model_fields, GATE_INTERNAL_FIELDS
-    else:
-        from kspsign.reconciliation.settings import RECONCILE_INTERNAL_FIELDS, ReconcileSettings  # noqa: PLC0415 - same
-
-        fields, internal = ReconcileSettings.model_fields, RECONCILE_INTERNAL_FIELDS
-    for name in (field for field in fields if field not in internal):
-        _add_field(parser, name, fields[name])
-
-
 def _place(name: str) -> int:
     """Settings in the order of their groups."""
     return [*GROUPS].index(group_of(name)) if group_of(name) in GROUPS else len(GROUPS)
 
 
-def _add_config(parser: argparse.ArgumentParser, *, default: str) -> None:
+def add_config(parser: argparse.ArgumentParser, *, default: str) -> None:
+    """The option that names a configuration file; `default` says what is read without it."""
     parser.add_argument("--config", type=Path, metavar="FILE", help=f"configuration file (default: {default})")
 
 
@@ -243,18 +191,18 @@ def _add_store_options(parser: argparse.ArgumentParser, stores: Sequence[StoreEn
     for name, field in fields.items():
         if name in StoreOptions.model_fields:
             if name not in Settings.model_fields:
-                _add_field(everywhere, name, field)
+                add_field(everywhere, name, field)
         elif len(holders[name]) > 1:
-            _add_field(several, name, field, note=", ".join(entry.name for entry in holders[name]))
+            add_field(several, name, field, note=", ".join(entry.name for entry in holders[name]))
     for entry in stores:
         own = [name for name, others in holders.items() if others == [entry] and name not in StoreOptions.model_fields]
         if own:
             group = parser.add_argument_group(f"key store {entry.name}", entry.title)
             for name in own:
-                _add_field(group, name, fields[name])
+                add_field(group, name, fields[name])
 
 
-def _add_field(parser: argparse._ActionsContainer, name: str, field: FieldInfo, *, note: str = "") -> None:
+def add_field(parser: argparse._ActionsContainer, name: str, field: FieldInfo, *, note: str = "") -> None:
     """One option from one field: its type gives the form, its description the help; `note` says whose it is."""
     text = _help(field, note)
     kinds = [kind for kind in _alternatives(field.annotation) if kind is not type(None)]

@@ -10,6 +10,7 @@ from kspsign.ledger.entries import KeyFacts
 from kspsign.ledger.history import LedgerHistory
 from kspsign.ledger.read import read_ledger
 from kspsign.model.errors import KspSignError
+from kspsign.model.plurals import count
 from kspsign.settings.context import RunContext
 from kspsign.settings.model import Settings
 
@@ -40,8 +41,8 @@ def ledger_checks(settings: Settings, context: RunContext) -> Iterator[Prerequis
         history.feed(entry)
     now = datetime.now(UTC)
     spent, forecast = history.spent(f"{now:%Y-%m}"), history.forecast(now)
-    bound = f" of {limit}" if limit is not None else ""
-    said = f"{path}: line {ledger.anchor.number}; {spent}{bound} signatures in {now:%Y-%m}, {forecast} by its end"
+    made = count(spent, "signature") if limit is None else f"{spent} of {count(limit, 'signature')}"
+    said = f"{path}: line {ledger.anchor.number}; {made} in {now:%Y-%m}, {forecast} by its end"
     if limit is not None and forecast > limit:
         yield warned(_LEDGER, said, _SLOWER)
     else:

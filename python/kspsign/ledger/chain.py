@@ -15,6 +15,7 @@ from typing import Final, Literal, NamedTuple
 from pydantic import ValidationError
 
 from kspsign.ledger.entries import GENESIS, LINES, SCHEMA, Entry, LedgerLine
+from kspsign.model.plurals import count
 
 MAX_LINE: Final = 64 << 10
 """Bytes of a line, with its line feed."""
@@ -116,7 +117,7 @@ class ChainReader:
     def _compare(self, place: int, line: LedgerLine, expected: LedgerAnchor) -> None:
         if line.number > expected.number + 1:
             missing = line.number - expected.number - 1
-            self._fault(place, "dropped", f"{missing} line(s) before line {line.number} are missing")
+            self._fault(place, "dropped", f"{count(missing, 'line')} missing before line {line.number}")
         elif line.number <= expected.number:
             self._fault(place, "reordered", f"line {line.number} comes after line {expected.number}")
         elif line.previous != expected.head:

@@ -9,6 +9,7 @@ from typing import Final
 
 from kspsign.ledger.entries import AskedEntry, Entry, KeyFacts, LedgerCertificate, OutcomeEntry, RunEntry
 from kspsign.model.errors import PrerequisiteError
+from kspsign.model.plurals import count
 from kspsign.model.run_facts import BuildFacts
 
 BUDGET_SPENT: Final = "BUDGET_SPENT"
@@ -65,7 +66,7 @@ class MonthlyLimit:
         spent = self._history.spent(month)
         if spent >= self._limit:
             raise PrerequisiteError(
-                f"the definition's limit of {self._limit} signatures in {month} is used up, by the ledger "
+                f"the definition's limit of {count(self._limit, 'signature')} in {month} is used up, by the ledger "
                 "(--max-signatures-per-month)",
                 code=BUDGET_SPENT,
                 remedy="Raise --max-signatures-per-month, or wait for the next month.",

@@ -6,6 +6,7 @@ import re
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from kspsign.model.plurals import count
 from kspsign.model.report import FileOutcome, Report
 from kspsign.model.values import ErrorFacts
 from kspsign.publishing import wording
@@ -28,7 +29,7 @@ class FailureGroup(NamedTuple):
     @property
     def counted(self) -> str:
         """ "1 file", "40 files"."""
-        return wording.count(len(self.files), "file")
+        return count(len(self.files), "file")
 
     @property
     def named(self) -> str:

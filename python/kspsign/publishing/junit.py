@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
+from kspsign.model.plurals import count
 from kspsign.model.report import FileOutcome, Report
 from kspsign.model.values import ErrorFacts
 from kspsign.publishing import wording
@@ -60,7 +61,7 @@ def _properties(suite: ET.Element, report: Report) -> None:
         shown["testSigning"] = wording.TEST_SIGNING
     shown |= {f"warning.{warning.code}": f"{warning.message}. {warning.remedy}" for warning in report.warnings}
     if (hidden := len(report.files) - CASES) > 0:
-        shown["files"] = f"{wording.count(hidden, 'more file')} in the report, which has no case here"
+        shown["files"] = f"{count(hidden, 'more file')} in the report, which has no case here"
     properties = ET.SubElement(suite, "properties")
     for name, value in shown.items():
         ET.SubElement(properties, "property", name=name, value=xml_text(value))

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Literal, Protocol, TextIO
 
+from kspsign.model.plurals import count
 from kspsign.model.report import FileOutcome, Report
 from kspsign.model.signing_facts import CertificateFacts
 from kspsign.model.values import ErrorFacts
@@ -60,7 +61,7 @@ class PipelineLogConsole:
     def begin(self, command: str, total: int) -> None:
         """Open the group that holds the files' lines."""
         self._end_group()
-        title = f"kspsign {log_line(command)}" + (f": {wording.count(total, 'file')}" if total else "")
+        title = f"kspsign {log_line(command)}" + (f": {count(total, 'file')}" if total else "")
         if not self._quiet:
             self._write(self._dialect.group(title))
             self._in_group = True
@@ -118,8 +119,8 @@ class PipelineLogConsole:
             file = group.files[0].path if len(group.files) == 1 else None
             self._raise(group.error, whose=group.named if file else group.counted, group=group, file=file)
         if others := groups[CAUSE_ISSUES:]:
-            files = wording.count(sum(len(group.files) for group in others), "more file")
-            text = f"{files} failed for {wording.count(len(others), 'other cause')}: see the summary and the report."
+            files = count(sum(len(group.files) for group in others), "more file")
+            text = f"{files} failed for {count(len(others), 'other cause')}: see the summary and the report."
             self._write(self._dialect.issue("error", "MORE_FAILURES", text, None))
         if not_tried := wording.not_tried_line(report.totals):
             self._write(self._dialect.text(not_tried))

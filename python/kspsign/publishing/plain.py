@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
+from kspsign.model.plurals import count
 from kspsign.model.report import FileOutcome, Report
 from kspsign.model.values import ErrorFacts
 from kspsign.publishing import wording
@@ -27,7 +28,7 @@ class PlainConsole:
 
     def begin(self, command: str, total: int) -> None:
         """Name the command and how many files it works on."""
-        self._tell(f"kspsign {log_line(command)}" + (f": {wording.count(total, 'file')}" if total else ""))
+        self._tell(f"kspsign {log_line(command)}" + (f": {count(total, 'file')}" if total else ""))
 
     def certificate(self, facts: CertificateFacts, *, key_store: str, test_signing: bool) -> None:
         """Name the certificate; mark test signing."""

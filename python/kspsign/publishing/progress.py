@@ -6,7 +6,7 @@ import time
 from collections import deque
 from typing import NamedTuple
 
-from kspsign.publishing.wording import count
+from kspsign.model.plurals import count
 
 SPAN_SECONDS = 30.0
 """The rate is that of so many seconds: it follows a service that becomes faster or slower."""

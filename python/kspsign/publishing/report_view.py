@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from kspsign.model.plurals import count
 from kspsign.model.report import ChainCertificate, FileOutcome, Report
 from kspsign.publishing import wording
 from kspsign.publishing.failure_groups import group_failures
@@ -61,7 +62,7 @@ def _print_table(console: Console, title: str, heads: Sequence[str], rows: Seque
         table.add_row(*(Text(log_line(clipped(cell, _CELL))) for cell in row.cells), style="red" if row.failed else "")
     console.print(table)
     if len(rows) > most:
-        console.print(f"  and {wording.count(len(rows) - most, 'more row')}, in the report")
+        console.print(f"  and {count(len(rows) - most, 'more row')}, in the report")
 
 
 def _causes(report: Report) -> list[Row]:

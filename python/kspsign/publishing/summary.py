@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from kspsign.model.ledger_facts import LedgerFacts
+from kspsign.model.plurals import count
 from kspsign.model.report import FileOutcome, Report, RunWarning
 from kspsign.model.values import ErrorFacts
 from kspsign.publishing import wording
@@ -37,10 +38,10 @@ def summary_text(report: Report) -> str:
         rows = [_failure_row(group) for group in groups[:CAUSES]]
         lines += ["## Failed", "", *_table(("Files", "Cause", "Remedy"), rows)]
         if rest := groups[CAUSES:]:
-            files = wording.count(sum(len(group.files) for group in rest), "more file")
-            lines += [f"{files} for {wording.count(len(rest), 'other cause')}: in the attached report.", ""]
+            files = count(sum(len(group.files) for group in rest), "more file")
+            lines += [f"{files} for {count(len(rest), 'other cause')}: in the attached report.", ""]
     if report.totals.left:
-        lines += [f"{wording.count(report.totals.left, 'file')} not tried: in the attached report.", ""]
+        lines += [f"{count(report.totals.left, 'file')} not tried: in the attached report.", ""]
     if report.warnings:
         lines += ["## Warnings", "", *_table(("Warning", "Remedy"), map(_warning_row, report.warnings))]
     if failures or report.warnings:
@@ -51,7 +52,7 @@ def summary_text(report: Report) -> str:
         rows = [_file_row(outcome) for outcome in others[:ROWS]]
         lines += ["## Files", "", *_table(("File", "Outcome", "Verdict", "Signed by", "Timestamp"), rows)]
         if (hidden := len(others) - ROWS) > 0:
-            lines += [f"{wording.count(hidden, 'more file')}: in the attached report.", ""]
+            lines += [f"{count(hidden, 'more file')}: in the attached report.", ""]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 

@@ -13,6 +13,7 @@ from rich.progress import Progress as Bar
 from rich.table import Column, Table
 from rich.text import Text
 
+from kspsign.model.plurals import count
 from kspsign.model.report import FileOutcome, Report
 from kspsign.model.signing_facts import CertificateFacts
 from kspsign.model.values import ErrorFacts
@@ -177,5 +178,5 @@ def _table(files: list[FileOutcome]) -> Table:
             Text(log_line(stamp.time[:16].replace("T", " ")) if stamp else "-"),
         )
     if len(files) > len(shown):
-        table.add_row("...", "", f"and {wording.count(len(files) - len(shown), 'more file')}")
+        table.add_row("...", "", f"and {count(len(files) - len(shown), 'more file')}")
     return table

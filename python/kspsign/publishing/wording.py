@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from kspsign.model.plurals import count
 from kspsign.model.report import FileOutcome, Report, Totals
 from kspsign.model.values import Check, ErrorFacts
 from kspsign.publishing.sanitize import clipped, log_line
@@ -162,11 +163,6 @@ def certificate_line(facts: CertificateFacts, key_store: str) -> str:
 def warning_line(code: str, text: str) -> str:
     """A warning in one line."""
     return log_line(f"warning: {code}: {text}")
-
-
-def count(number: int, noun: str) -> str:
-    """`number` with its noun in singular or plural."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def totals_line(report: Report) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from kspsign.model.plurals import count
 from kspsign.model.report import RunWarning
 from kspsign.model.version import VERSION
 from kspsign.reconciliation.answer import EXIT_CODES, Account, Answer
@@ -158,8 +159,8 @@ def warnings(found: Answer) -> list[RunWarning]:
     said += [
         RunWarning(
             "CLOCKS_MAY_DIFFER",
-            f"{shift.uses} use(s) and as many signatures are left over, and would match if the clock of the log were "
-            f"{shown_distance(shift.seconds)} that of the builds",
+            f"{count(shift.uses, 'use')} and as many signatures are left over, and would match if the clock of the log "
+            f"were {shown_distance(shift.seconds)} that of the builds",
             f"Find out whether a clock was wrong; only then, --clock-skew {_minutes(shift.seconds)}m matches them, and "
             "whatever else is as near.",
         )
@@ -170,7 +171,7 @@ def warnings(found: Answer) -> list[RunWarning]:
         said.append(
             RunWarning(
                 "SIGNATURES_DISCARDED",
-                f"{wasted} signature(s) were made and are in no file: a build signed more than it shipped",
+                f"{count(wasted, 'signature')} made for no file: a build signed more than it shipped",
                 "Read the outcomes of its run in the ledger.",
             )
         )

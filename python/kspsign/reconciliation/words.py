@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from kspsign.model.plurals import count
 from kspsign.reconciliation.answer import Account, Answer, Result
 from kspsign.reconciliation.facts import shown_day, shown_time, totals
 from kspsign.reconciliation.key_logs.read import KeyLog
@@ -37,15 +38,14 @@ RESULT_WORDS: Final[dict[Result, str]] = {
 def verdict(found: Answer) -> str:
     """The answer in one sentence."""
     counts = totals(found)
-    whole = f"{counts['uses']} use(s) of the key, {counts['signatures']} signature(s)"
-    parts = [
-        (counts["unaccounted"], "use(s) that no build accounts for"),
-        (counts["missing"], "signature(s) that the log lacks"),
-        (counts["not_covered"], "signature(s) that no log covers"),
-        (counts["unreadable"], "unreadable record(s)"),
-        (counts["refused_ledgers"], "refused ledger(s)"),
-    ]
-    said = [f"{number} {what}" for number, what in parts if number]
+    whole = f"{count(counts['uses'], 'use')} of the key, {count(counts['signatures'], 'signature')}"
+    said = _counted(
+        (counts["unaccounted"], "use", "that no build accounts for"),
+        (counts["missing"], "signature", "that the log lacks"),
+        (counts["not_covered"], "signature", "that no log covers"),
+        (counts["unreadable"], "unreadable record", ""),
+        (counts["refused_ledgers"], "refused ledger", ""),
+    )
     if not counts["uses"] and not counts["signatures"]:
         said.append("nothing to compare")
     return f"{RESULT_WORDS[found.result]}: {'; '.join([*said, whole])}"
@@ -55,22 +55,27 @@ def matched_words(found: Answer) -> str:
     """How sure the matches are, and what was left aside."""
     counts = totals(found)
     said = [f"{number} {MATCH_WORDS[name]}" for name, number in counts["matched"].items() if number]  # type: ignore[index]  # its keys are those of Match
-    aside = [
-        (counts["repeated"], "record(s) exported twice"),
-        (counts["outside"], "use(s) outside the period or of other keys"),
-        (counts["outside_signatures"], "signature(s) outside the period or of other keys"),
-        (counts["not_logged"], "lost signature(s) that the key did not make"),
-    ]
-    return ", ".join([*(said or ["none"]), *(f"{number} {what}" for number, what in aside if number)])
+    aside = _counted(
+        (counts["repeated"], "record", "exported twice"),
+        (counts["outside"], "use", "outside the period or of other keys"),
+        (counts["outside_signatures"], "signature", "outside the period or of other keys"),
+        (counts["not_logged"], "lost signature", "that the key did not make"),
+    )
+    return ", ".join([*(said or ["none"]), *aside])
+
+
+def _counted(*parts: tuple[int, str, str]) -> list[str]:
+    """Each number that is not zero with its noun and what is said of it."""
+    return [f"{count(number, noun)} {more}".rstrip() for number, noun, more in parts if number]
 
 
 def ledger_words(facts: ReadLedger) -> str:
     """A ledger, and what is wrong with it."""
     if facts.accepted:
-        return f"{facts.uses} signature(s)"
+        return count(facts.uses, "signature")
     first = facts.faults[0]
-    more = f", and {len(facts.faults) - 1} more fault(s)" if len(facts.faults) > 1 else ""
-    return f"REFUSED: line {first.line}: {first.message}{more}; none of its {facts.uses} signature(s) counts"
+    more = f", and {count(len(facts.faults) - 1, 'more fault')}" if len(facts.faults) > 1 else ""
+    return f"REFUSED: line {first.line}: {first.message}{more}; none of its {count(facts.uses, 'signature')} counts"
 
 
 def without_words(found: Answer) -> str:
@@ -82,8 +87,8 @@ def without_words(found: Answer) -> str:
 
 def log_words(log: KeyLog) -> str:
     """A log, and what of it can't be read."""
-    said = f"{log.format or 'no record'}: {log.records_read} record(s), {log.uses} use(s)"
-    said += f", {log.refused} refused request(s)" if log.refused else ""
+    said = f"{log.format or 'no record'}: {count(log.records_read, 'record')}, {count(log.uses, 'use')}"
+    said += f", {count(log.refused, 'refused request')}" if log.refused else ""
     if not log.unreadable:
         return said
     place, reason = log.named[0]
@@ -121,13 +126,13 @@ def place_words(signature: SignatureRecord) -> str:
 def account_words(account: Account) -> str:
     """The counts of a pipeline or person."""
     outcomes = ", ".join(f"{number} {outcome}" for outcome, number in sorted(account.outcomes.items()))
-    return f"{account.signatures} signature(s) ({outcomes}), {account.uses} in the log"
+    return f"{count(account.signatures, 'signature')} ({outcomes}), {account.uses} in the log"
 
 
 def caller_words(caller: tuple[str, Account]) -> str:
     """The counts of a caller of the service."""
     name, account = caller
-    return f"{name or 'not named'}: {account.uses} use(s), {account.unaccounted} unaccounted"
+    return f"{name or 'not named'}: {count(account.uses, 'use')}, {account.unaccounted} unaccounted"
 
 
 def coverage_words(found: Answer) -> list[str]:

@@ -13,6 +13,7 @@ from kspsign.authenticode.profile import FileSignature, PairedSignature, PairedV
 from kspsign.authenticode.signable import BundledFiles, CopyingFile, Digest, SignableFile
 from kspsign.certificates.parse import thumbprint_of
 from kspsign.concurrency.single_flight import SingleFlight
+from kspsign.model.errors import TimestampError
 from kspsign.model.report import RunWarning
 from kspsign.model.signing_facts import Limits
 from kspsign.model.values import DigestAlgorithm, RawSignature, TimestampToken
@@ -158,12 +159,20 @@ class NativeEngine:
         """The signature of the digest of a statement on the run's files, to be written to `file`: the one that the
         budget kept back."""
         self._source.budget.release()
-        with self._slots:
-            return self.sign_digest(digest, algorithm, "", file)
+        try:
+            with self._slots:
+                return self.sign_digest(digest, algorithm, "", file)
+        except TimestampError as failed:
+            self.on_given_up(digest, algorithm, failed.code)
+            raise
 
     def on_written(self, digest: bytes, algorithm: DigestAlgorithm) -> None:
         """The signature of `digest` is in a document: the journal need not keep it any more."""
         self._source.embedded(digest, algorithm)
+
+    def on_given_up(self, digest: bytes, algorithm: DigestAlgorithm, reason: str) -> None:
+        """The signature of `digest`, of a statement that no other run makes again, was obtained in vain."""
+        self._source.discarded(digest, algorithm, reason)
 
     def _sign_inside_out(self, held: LockedTarget, file: BundledFiles) -> SignedCopy:
         """`sign` for a bundle with unsigned files inside: one more signature for each of them, which is made first."""

@@ -148,6 +148,11 @@ class SignatureSource:
         self.uses.embedded(digest, algorithm, file, sha256)
         self._forget(digest, algorithm)
 
+    def discarded(self, digest: bytes, algorithm: DigestAlgorithm, reason: str) -> None:
+        """The signature of `digest` was obtained and will be in no file: no run asks for the same digest again."""
+        self.uses.discarded(digest, algorithm, reason)
+        self._abandon(digest, algorithm)
+
     def _forget(self, digest: bytes, algorithm: DigestAlgorithm) -> None:
         """The journal need not keep the signature any more."""
         if self.journal is not None:

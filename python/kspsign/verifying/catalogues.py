@@ -12,6 +12,7 @@ from typing import NamedTuple
 from kspsign.authenticode.cat.catalogue import CatFile
 from kspsign.authenticode.cat.members import Member, read_members
 from kspsign.authenticode.cat.write import format_digests
+from kspsign.authenticode.cms.oids import OID_SPC_PE_IMAGE_DATA
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.io.snapshot import DiskState, Snapshot, file_changed
 from kspsign.authenticode.signable import Digest
@@ -31,12 +32,13 @@ _NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class JudgedCatalogue:
-    """A catalogue that was judged: the verdict on it, its signatures with their chains, and its members by digest."""
+    """A catalogue that was judged: the verdict on it, its signatures with their chains, and its members by digest, and
+    by whether that is one of a PE image. A member of which it is not known is there as both."""
 
     name: str
     verification: Verification
     examined: tuple[ExaminedSignature, ...]
-    members: Mapping[bytes, Member] = field(repr=False)
+    members: Mapping[tuple[bytes, bool], Member] = field(repr=False)
 
     @classmethod
     def open(cls, artifact: Artifact, verifier: Verifier) -> JudgedCatalogue:
@@ -60,8 +62,8 @@ class JudgedCatalogue:
         except TrustError as broken:
             found = Finding("catalog-members", broken.message, Hresult.TRUST_E_MALFORMED_SIGNATURE)
             return cls(artifact.name, _with(verification, found), tuple(examined), {})
-        by_digest = {member.digest: member for member in reversed(members)}
-        return cls(artifact.name, _with(verification, _members_finding(members)), tuple(examined), by_digest)
+        known = {(member.digest, is_image): member for member in reversed(members) for is_image in _kinds(member)}
+        return cls(artifact.name, _with(verification, _members_finding(members)), tuple(examined), known)
 
     @property
     def signature_finding(self) -> Finding:
@@ -86,7 +88,7 @@ class CatalogueVerifier:
         self._verifier, self._catalogues = verifier, catalogues
         members = (member for catalogue in catalogues.values() for member in catalogue.members.values())
         self._algorithms = frozenset(member.algorithm for member in members if member.algorithm is not None)
-        self._seen: set[tuple[str, bytes]] = set()
+        self._seen: set[tuple[str, Member]] = set()
         self._lock = threading.Lock()
 
     def verify(self, artifact: Artifact) -> Verification:
@@ -98,36 +100,37 @@ class CatalogueVerifier:
             return self._catalogues[artifact.real].verification
         before, snapshot = DiskState.of(artifact.path), Snapshot(artifact.path)
         flat = _flat_digests(snapshot, self._algorithms)
-        matches, findings = self._matches(flat, _BY_FILE), tuple[Finding, ...]()
+        matches, around = self._matches(flat, _BY_FILE, is_image=False), tuple[Finding, ...]()
         if artifact.format in _HASHED_BY_FORMAT:
             digests, around = _format_digests(snapshot, artifact.format, self._algorithms)
-            by_format = [match for digest in digests for match in self._matches(digest.values, _BY_AUTHENTICODE)]
-            findings = () if matches else around  # the hash of the whole file covers what surrounds a signature
-            matches += by_format
+            is_image = artifact.format is Format.PE
+            for digest in digests:
+                matches += self._matches(digest.values, _BY_AUTHENTICODE, is_image=is_image)
         with self._lock:
-            self._seen.update((match.catalogue.name, match.member.digest) for match in matches)
+            self._seen.update((match.catalogue.name, match.member) for match in matches)
         if not before.lasts(DiskState.of(artifact.path)):
             raise file_changed()
         sha256 = flat[DigestAlgorithm.SHA256].hex()
         if not matches:
             return conclude(tuple(self._not_listed()), (), sha256)
         best = min(matches, key=self._preference)
+        findings = around if best.way is _BY_AUTHENTICODE else ()  # the hash of the whole file covers all of it
         facts = tuple(signature.facts for signature in best.catalogue.examined)
         return conclude((*self._listed(best, artifact), *findings), facts, sha256)
 
     def unseen(self) -> Iterator[tuple[str, str]]:
         """The members that no judged file is, as the names of catalogue and member."""
         for catalogue in self._catalogues.values():
-            for member in catalogue.members.values():
-                if (catalogue.name, member.digest) not in self._seen:
+            for member in dict.fromkeys(catalogue.members.values()):
+                if (catalogue.name, member) not in self._seen:
                     yield catalogue.name, member.shown
 
-    def _matches(self, values: Mapping[DigestAlgorithm, bytes], way: str) -> list[_Match]:
+    def _matches(self, values: Mapping[DigestAlgorithm, bytes], way: str, *, is_image: bool) -> list[_Match]:
         return [
             _Match(catalogue, member, algorithm, way)
             for algorithm, value in values.items()
             for catalogue in self._catalogues.values()
-            if (member := catalogue.members.get(value)) is not None and member.algorithm is algorithm
+            if (member := catalogue.members.get((value, is_image))) is not None and member.algorithm is algorithm
         ]
 
     def _preference(self, match: _Match) -> tuple[bool, bool, bool]:
@@ -169,13 +172,25 @@ def _members_finding(members: Sequence[Member]) -> Finding:
 
     Files of the same content are one member each, of the same tag, as New-FileCatalog writes them.
     """
+    digests: dict[bytes, bytes] = {}
     faults = [f"{member.shown}: {member.fault}" for member in members if member.fault]
+    faults += (
+        f"{member.shown}: its tag is that of another digest too"
+        for member in members
+        if digests.setdefault(member.tag, member.digest) != member.digest
+    )
     if faults:
         more = f" and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
         detail = "; ".join(faults[:_NAMED]) + more
         return Finding("catalog-members", detail, Hresult.TRUST_E_MALFORMED_SIGNATURE, "Create it again.")
-    shared = len(members) - len({member.tag for member in members})
+    shared = len(members) - len(digests)
     return Finding("catalog-members", f"{len(members)}" + (f", {shared} with the digest of another" if shared else ""))
+
+
+def _kinds(member: Member) -> tuple[bool, ...]:
+    """Whether its digest is one of a PE image: of what an image leaves out, a file of another type can be made that
+    has the same."""
+    return (member.kind == OID_SPC_PE_IMAGE_DATA,) if member.kind else (True, False)
 
 
 def _flat_digests(snapshot: Snapshot, algorithms: Collection[DigestAlgorithm]) -> dict[DigestAlgorithm, bytes]:

@@ -16,6 +16,7 @@ from kspsign.authenticode.profile import FileSignature
 from kspsign.authenticode.signable import BundledFiles, Digest, Glimpse, InnerFile, SignableFile, SummedFile, nth
 from kspsign.model.errors import ArtifactError, TrustError
 from kspsign.model.hresults import Hresult
+from kspsign.model.plurals import count
 from kspsign.model.values import (
     Finding,
     Format,
@@ -105,7 +106,7 @@ class Verifier:
             self.chains.update((judged.path, judged.authority_path))
         if self.observer is not None:
             self.observer(name, examined)
-        findings = [Finding("signed", f"{len(signatures)} signature(s)"), *parse_findings]
+        findings = [Finding("signed", count(len(signatures), "signature")), *parse_findings]
         for index, signature in enumerate(examined):
             findings += (nth(index, finding) for finding in signature.findings)
         structure = file.structure(digest, signatures)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -94,6 +96,15 @@ def test_patterns_choose_and_without_the_option_nothing_is_opened(worker: Worker
     missing = inspect(worker, drop, "--inside=all.zip/gone.dll")
     assert (missing.code, "which is in no container" in missing.text) == (3, True)
     assert inspect(worker, drop, "--inside=false", "--inside=**").code == 3
+
+
+def test_the_task_shows_the_same(worker: Worker, drop: Path) -> None:
+    inputs = {"files": "*.zip", "inside": "true", "trustRoot": str(worker.publisher.roots), "folder": str(drop)}
+    step = {"version": 1, "command": "inspect", "inputs": inputs, "secrets": {}, "variables": {}}
+    command = [sys.executable, "-m", "kspsign", "task"]
+    done = subprocess.run(command, input=json.dumps(step), capture_output=True, text=True, timeout=60, check=True)
+    assert "    verified     pe     all.zip/two/one.nupkg/lib/x.dll  signed by Test publisher" in done.stdout
+    assert done.stdout.endswith("6 files: 6 verified, 0 failed\n")
 
 
 def test_nothing_is_left_in_the_folder_for_temporary_files(

@@ -113,7 +113,7 @@ CASES: dict[str, Case] = {
     "lost after it was asked for": Case(hanging_up(is_sign, 1), 6, LOST, spent=3, files=3),
     "internal fault": Case(answering(is_sign, wrong(500, "server_error", "x")), 6, LOST, used=1),
     "a gateway answers": Case(answering(is_sign, Response(504, PAGE.content)), 6, LOST, used=1, words=("HTTP 504",)),
-    "fewer signatures than hashes": Case(having(short=1), 6, LOST, spent=3, files=3, words=("2 signature(s) for 3",)),
+    "fewer signatures than hashes": Case(having(short=1), 6, LOST, spent=3, files=3, words=("2 signatures for 3",)),
     "a refused SAD": Case(
         answering(is_sign, wrong(400, "invalid_request", "Invalid parameter SAD")), 6, "ESIGNER_REFUSED"
     ),
@@ -143,7 +143,7 @@ CASES: dict[str, Case] = {
     "certificates in lines": Case(certificates_as(in_lines), 0, spent=1),
     "certificates in another order": Case(certificates_as(lambda listed: listed[::-1]), 0, spent=1),
     "more signatures than hashes": Case(
-        garbled(is_sign, work, signatures=["QUJD", "QUJD"]), 6, LOST, spent=1, words=("2 signature(s) for 1",)
+        garbled(is_sign, work, signatures=["QUJD", "QUJD"]), 6, LOST, spent=1, words=("2 signatures for 1",)
     ),
     "a SAD with a line break": Case(garbled(is_authorize, work, SAD="a\nb"), 6, "ESIGNER_ANSWER"),
     "a status of any length": Case(

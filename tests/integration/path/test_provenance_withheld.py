@@ -13,6 +13,7 @@ import pytest
 
 from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.ledger.read import key_uses, read_ledger
+from support.digicert_one.fixture import running
 from support.formats.peimages import build_pe
 from support.provenance.runs import pipeline, sign, signing_options
 from support.samples import kspsign_at
@@ -59,6 +60,27 @@ def test_a_timestamp_server_that_fails_for_the_statement(
         kspsign_at("verify", "*.dll", "--trust-root", publisher.roots, "--provenance", "p.json", folder=folder).code
         == 0
     )
+
+
+def test_no_other_run_waits_for_the_statements_signature(
+    publisher: Publisher, authority: EmbeddedAuthority, folder: Path
+) -> None:
+    """The next statement has other times: a journal that kept the signature would keep it for nothing."""
+    (folder / "host").mkdir()
+    with (
+        running(folder / "host") as service,
+        Stamping(authority, trouble=lambda number: Trouble(500) if number >= STATEMENT else None) as server,
+    ):
+        service.world.add_certificate(service.world.add_keypair("release"), "code")
+        trust = ("--trust-root", service.root, "--trust-root", publisher.roots)
+        more = ("--timestamp-url", server.url, "--provenance", "p.json", "--jobs", "1", "--ledger", "ledger.jsonl")
+        options = ("--key-store", "keylocker", "--keypair-alias", "release", *trust, "--store", folder / "store", *more)
+        environment = {**service.environment, **pipeline(folder)}
+        done = kspsign_at("sign", "*.dll", *options, folder=folder, environment=environment)
+    assert (done.code, done.report["error"]["code"]) == (1, "TIMESTAMP_UNAVAILABLE"), done.text
+    assert sorted(_ways(folder)) == [("0.dll", "embedded"), ("1.dll", "embedded"), ("p.json", "discarded")]
+    assert done.report["ledger"]["outcomes"] == {"discarded": 1, "embedded": 2}
+    assert [*folder.rglob("*.journal")] == []
 
 
 def test_a_file_that_can_not_be_signed(publisher: Publisher, folder: Path) -> None:

@@ -72,7 +72,7 @@ def test_ledgers_of_all_builds_since_a_time(azure: AzureServer, story: Story) ->
     said = ask(azure, story)
     assert (said.code, said.error) == (0, "")
     assert said.text.splitlines()[-1] == (
-        "kspsign reconcile: every use of the key is accounted for: 6 use(s) of the key, 6 signature(s)"
+        "kspsign reconcile: every use of the key is accounted for: 6 uses of the key, 6 signatures"
     )
     assert "builds without a ledger: 10\n" in said.text
     assert said.report is not None
@@ -95,7 +95,7 @@ def test_the_ledger_of_an_earlier_attempt_counts(azure: AzureServer, story: Stor
     add_build(azure, 9, nine)
     said = ask(azure, story)
     assert said.code == 0, said.text
-    assert "8 use(s) of the key, 8 signature(s)" in said.text
+    assert "8 uses of the key, 8 signatures" in said.text
 
 
 def test_a_ledger_of_another_build_accounts_for_nothing(azure: AzureServer, story: Story) -> None:
@@ -119,7 +119,7 @@ def test_a_ledger_that_another_step_attached_accounts_for_nothing(azure: AzureSe
         "ledger: build 8: ledger-0.jsonl: REFUSED: line 0: it was attached by a step that is not the KspSign"
         in said.text
     )
-    assert said.error.startswith("UNACCOUNTED: 2 use(s) that no build accounts for; 1 refused ledger(s)")
+    assert said.error.startswith("UNACCOUNTED: 2 uses that no build accounts for; 1 refused ledger")
     assert "##vso[task.logissue type=error;code=UNACCOUNTED_USE;]kspsign reconcile: UNACCOUNTED" in said.text
 
 

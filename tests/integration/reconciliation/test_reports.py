@@ -35,8 +35,8 @@ def test_every_difference_is_in_each_report(story: Story) -> None:
     said = reconcile(story.folder, ledger=tuple(story.ledgers), key_log=tuple(story.logs))
     assert said.code == 8
     verdict = (
-        "UNACCOUNTED: 1 use(s) that no build accounts for; 1 signature(s) that the log lacks; 1 signature(s) that no "
-        "log covers; 2 use(s) of the key, 3 signature(s)"
+        "UNACCOUNTED: 1 use that no build accounts for; 1 signature that the log lacks; 1 signature that no "
+        "log covers; 2 uses of the key, 3 signatures"
     )
     assert said.error == verdict
     assert said.text.splitlines()[-1] == f"kspsign reconcile: {verdict}"

@@ -32,7 +32,7 @@ def test_the_alarm_comes_first_and_is_filtered_alone(browser: Browser, tmp_path:
     path = compared(tmp_path, thief=f"</script><img src=x onerror=window.hacked=1>{HOSTILE}")
     with opened(browser, path, dark=dark, width=700) as page:
         assert page.text("h1").endswith("Uses of the key: unaccounted")
-        assert page.text(".counts").startswith("UNACCOUNTED: 1 use(s) that no build accounts for")
+        assert page.text(".counts").startswith("UNACCOUNTED: 1 use that no build accounts for")
         headings = page.page.locator("h2").all_inner_texts()
         assert headings[0] == "Uses that no build accounts for (1)"
         assert headings[-1] == "Uses that a build accounts for (2)"

@@ -40,7 +40,7 @@ _CAUSES = (
 _CHECKS = tuple(
     Check(name, ok=True, detail=detail)
     for name, detail in (
-        ("signed", "1 signature(s)"),
+        ("signed", "1 signature"),
         ("cms-structure", "well-formed, one signer"),
         ("algorithms", "sha256"),
         ("digest", "5f" * 32),

@@ -12,7 +12,7 @@ from kspsign.model.values import Check, ErrorFacts, SignatureFacts, Verdict
 def outcome(number: int, result: str = "verified") -> FileOutcome:
     """One file; nothing of it is shared with another one's."""
     passed = result == "verified"
-    checks = (Check("signed", ok=True, detail="1 signature(s)"), Check("digest", ok=passed, detail=f"{number:064x}"))
+    checks = (Check("signed", ok=True, detail="1 signature"), Check("digest", ok=passed, detail=f"{number:064x}"))
     return FileOutcome(
         f"{number}.dll", "pe", 2048, "0" * 64, "1" * 64, "signed" if passed else "failed",
         signatures=(SignatureFacts("AB" * 20, "CN=Example", "sha256", None),),

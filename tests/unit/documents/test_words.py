@@ -44,6 +44,7 @@ PHRASES = {
     r"; there: ": "; available: ",
     r"(?m)^\s+fix: ": "remedy:",
     r"the gate says no": "the gate refuses",
+    r"(?<!http)\(s\)": "singular or plural, by the number: model/plurals.py",
 }
 """What is not written, and what is written instead."""
 NAMES = {
@@ -61,8 +62,13 @@ _EACH = "each"
 LOOP_OVER_EACH = re.compile(
     rf"\bfor (?:\(?\w+\)?, )*{_EACH}(?:, \w+)* in\b|\blambda (?:\w+, )*{_EACH}\b|^\s*{_EACH} = ", re.MULTILINE
 )
-ALLOWED = {("python/kspsign/doctor/network.py", "behind"), ("docs/performance.md", "behind")}
-"""Where such a word is right: clocks that are behind."""
+ALLOWED = {
+    ("python/kspsign/doctor/network.py", "behind"),
+    ("docs/performance.md", "behind"),
+    ("python/kspsign/cli/signtool/", r"\(s\)"),
+    ("python/kspsign/cli/smctl/", r"\(s\)"),
+}
+"""Where such a word is right: clocks that are behind, and messages of other programs, word by word."""
 
 
 def found(text: str, place: str) -> list[str]:

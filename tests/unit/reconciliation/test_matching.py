@@ -181,7 +181,7 @@ def test_what_no_log_covers_is_not_missing_and_not_passed(story: Story) -> None:
     story.log(edges())
     found = story.answer()
     assert (found.result, len(found.missing), len(found.not_covered)) == ("incomplete", 0, 3)
-    assert "3 signature(s) that no log covers" in verdict(found)
+    assert "3 signatures that no log covers" in verdict(found)
     assert story.answer(until=moment(30)).result == "accounted"
 
 

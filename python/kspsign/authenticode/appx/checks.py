@@ -17,6 +17,7 @@ from kspsign.certificates.parse import parse_certificate
 from kspsign.certificates.windows_name import difference, windows_name
 from kspsign.model.errors import ArtifactError, TrustError
 from kspsign.model.hresults import Hresult
+from kspsign.model.plurals import count
 from kspsign.model.values import Finding
 
 _INSIDE_OUT = (
@@ -114,8 +115,8 @@ def _parts_finding(actual: bytes, signature: CmsSignature) -> Finding:
 
 def _by_tag(value: bytes) -> dict[bytes, bytes] | None:
     """Digests by tag; None when the value is not a list of equally long digests, each after its tag."""
-    for count in (5, 4):
-        size, rest = divmod(len(value) - len(MAGIC), count)
+    for entries in (5, 4):
+        size, rest = divmod(len(value) - len(MAGIC), entries)
         if value[:4] == MAGIC and not rest and size in {36, 52, 68}:
             return {value[at : at + 4]: value[at + 4 : at + size] for at in range(4, len(value), size)}
     return None
@@ -154,7 +155,7 @@ def _bundle_finding(package: Package) -> Finding:
             return _bad_bundle(f"{stated.name} in the bundle has a name that does not end in .appx or .msix")
         if difference := identity_difference(stated, inner.manifest):
             return _bad_bundle(f"{stated.name} in the bundle {difference}")
-    return Finding("bundle-manifest", f"says of {len(package.inner)} packages what they say of themselves")
+    return Finding("bundle-manifest", f"says of {count(len(package.inner), 'package')} what they say of themselves")
 
 
 def _bad_bundle(detail: str) -> Finding:

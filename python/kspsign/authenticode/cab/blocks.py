@@ -16,6 +16,7 @@ from typing import BinaryIO
 from kspsign.authenticode.cab.entries import FileList, read_file_list
 from kspsign.authenticode.cab.header import RESERVED, CabHead, Folder
 from kspsign.model.hresults import Hresult
+from kspsign.model.plurals import count
 from kspsign.model.values import Finding
 
 _HEADER = struct.Struct("<IHH")
@@ -54,8 +55,8 @@ def blocks_finding(file: BinaryIO, head: CabHead, *, summed: bool) -> Finding:
     files = read_file_list(file, head, first)
     if isinstance(files, str):
         return _malformed(files)
-    count = sum(span.blocks for span in folders)
-    if fault := _layout_fault(files, first, count):
+    blocks = sum(span.blocks for span in folders)
+    if fault := _layout_fault(files, first, blocks):
         return _malformed(fault)
     spans = list(_spans(folders, files, head))
     faults = (_fault(file, span, head.data_reserve, summed=summed) for span in spans)
@@ -69,14 +70,16 @@ def blocks_finding(file: BinaryIO, head: CabHead, *, summed: bool) -> Finding:
         )
     if not spans:
         return Finding("data-blocks", "there are none")
-    return Finding("data-blocks", f"{count} in {len(spans)} folder(s), with a reserve of {head.data_reserve} bytes")
+    return Finding(
+        "data-blocks", f"{blocks} in {count(len(spans), 'folder')}, with a reserve of {head.data_reserve} bytes"
+    )
 
 
-def _layout_fault(files: FileList, first: int, count: int) -> str | None:
+def _layout_fault(files: FileList, first: int, blocks: int) -> str | None:
     if files.end != first:
         return f"{first - files.end} bytes between the list of files and the data belong to nothing"
-    if count > _MOST_IN_ALL:
-        return f"there are {count} data blocks, more than are read here ({_MOST_IN_ALL})"
+    if blocks > _MOST_IN_ALL:
+        return f"there are {blocks} data blocks, more than are read here ({_MOST_IN_ALL})"
     return None
 
 
@@ -148,13 +151,13 @@ def _other_reading(file: BinaryIO, spans: list[_Span], head: CabHead) -> int | N
 def _xor(data: bytes) -> int:
     """The exclusive or of the 32-bit little-endian words of `data`, and of what is left over as a big-endian number."""
     rest = len(data) - len(data) % 4
-    words, count = 0, _STRIDE
+    words, width = 0, _STRIDE
     with memoryview(data) as view:
         for at in range(0, rest, _STRIDE):
             words ^= int.from_bytes(view[at : min(at + _STRIDE, rest)], "little")
-        while count > 4:  # one half upon the other
-            count //= 2
-            words = (words & ((1 << (8 * count)) - 1)) ^ (words >> (8 * count))
+        while width > 4:  # one half upon the other
+            width //= 2
+            words = (words & ((1 << (8 * width)) - 1)) ^ (words >> (8 * width))
         return words ^ int.from_bytes(view[rest:])
 
 

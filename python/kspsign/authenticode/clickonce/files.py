@@ -13,6 +13,7 @@ from kspsign.authenticode.references import FileReference, looked_up
 from kspsign.authenticode.xmldsig.document import XmlNode
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
+from kspsign.model.plurals import count
 from kspsign.model.values import DigestAlgorithm, Finding
 
 _TOGETHER = "Verify it where its files are: in the folder that is published, before anything in it is moved."
@@ -28,7 +29,7 @@ def files_finding(references: Sequence[FileReference], manifest: ClickOnceManife
     looked = [*looked_up(references)]
     missing = sum(actual is None for _, actual in looked)
     if looked and missing == len(looked):
-        detail = f"not looked at: none of the {len(looked)} file(s) that it lists is here"
+        detail = f"not looked at: none of the {count(len(looked), 'file')} that it lists is here"
         return Finding("manifest-files", detail, Hresult.ERROR_FILE_NOT_FOUND, _TOGETHER)
     for reference, actual in looked:
         fault = reference.difference(actual)

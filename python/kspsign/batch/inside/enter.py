@@ -15,10 +15,10 @@ from kspsign.batch.inside.patterns import EVERYTHING, InsidePatterns
 from kspsign.batch.inside.tree import Inside
 from kspsign.concurrency.workers import Workers
 from kspsign.model.errors import CancelledError, ConfigurationError
+from kspsign.model.plurals import count
 from kspsign.model.report import RunWarning
 from kspsign.model.run_facts import InsideFacts
 from kspsign.model.values import Artifact
-from kspsign.publishing.wording import count
 from kspsign.signing.shared_state import LOCAL_SLOTS
 
 if TYPE_CHECKING:

@@ -30,9 +30,9 @@ from kspsign.batch.inside.patterns import InsidePatterns
 from kspsign.batch.inside.tree import ContainerMember, ContainerNode
 from kspsign.model.errors import ArtifactError, KspSignError, PrerequisiteError
 from kspsign.model.hresults import Hresult
+from kspsign.model.plurals import count
 from kspsign.model.run_facts import InsideFacts
 from kspsign.model.values import Artifact, Format
-from kspsign.publishing.wording import count
 from kspsign.verifying.policy.judge import Judge
 
 MAX_DEPTH: Final = 5

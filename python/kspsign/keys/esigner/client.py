@@ -24,6 +24,7 @@ from kspsign.keys.esigner.totp import OneTimePasswords
 from kspsign.keys.protocol import Surroundings
 from kspsign.keys.rest import USER_AGENT, Silence, is_header_token, one_line, read_object, retry_after, send
 from kspsign.model.errors import LostSignatureError, PrerequisiteError, SigningError, ThrottledError
+from kspsign.model.plurals import count
 from kspsign.model.text import decode_base64
 from kspsign.network.exchange import HttpAnswer, Question
 from kspsign.network.pool import Pool
@@ -214,13 +215,13 @@ def _is_passing(answer: HttpAnswer) -> bool:
     return answer.status in _BUSY | _LOST
 
 
-def _signatures(body: bytes, count: int, asked: str) -> list[bytes]:
+def _signatures(body: bytes, digests: int, asked: str) -> list[bytes]:
     """As many as hashes, all of them base64. Raises LostSignatureError."""
     try:
         listed = json.loads(body)["signatures"]
         values = [decode_base64(text) for text in listed]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as broken:
         raise ERRORS.maybe_spent(asked, "what came is not eSigner's") from broken
-    if not isinstance(listed, list) or len(values) != count or not all(values):
-        raise ERRORS.maybe_spent(asked, f"it holds {len(values)} signature(s) for {count} hash(es)")
+    if not isinstance(listed, list) or len(values) != digests or not all(values):
+        raise ERRORS.maybe_spent(asked, f"it holds {count(len(values), 'signature')} for {count(digests, 'digest')}")
     return values

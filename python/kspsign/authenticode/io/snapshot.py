@@ -57,9 +57,13 @@ class DiskState(NamedTuple):
 
     def lasts(self, now: DiskState) -> bool:
         """Whether the file was not written to between this state and `now`. That another name of it was removed or
-        replaced, as signing does, changes the last two fields and no content. On Windows a name alone changes only the
-        last, also one that was added: SignTool reads a file by a name in a folder of its own."""
-        return now[:5] == self[:5] or (now[:4] == self[:4] and now.links < self.links)
+        replaced, as signing does, changes the last two fields and no content."""
+        return self.is_unchanged(now) or (now[:4] == self[:4] and now.links < self.links)
+
+    def is_unchanged(self, now: DiskState) -> bool:
+        """Whether nothing happened to the file until `now`. Its number of names alone says nothing: where a new name
+        changes no time (Windows), SignTool is given one while it reads the file."""
+        return now[:5] == self[:5]
 
 
 class Snapshot:

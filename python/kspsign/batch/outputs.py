@@ -42,7 +42,7 @@ def inputs_of(*settings: BaseModel | None) -> dict[str, Path]:
     for model in (setting for setting in settings if setting is not None):
         for name, field in type(model).model_fields.items():
             value = getattr(model, name)
-            paths = [item for item in (value if isinstance(value, tuple) else (value,)) if isinstance(item, Path)]
+            paths = [item for item in (value if type(value) is tuple else (value,)) if isinstance(item, Path)]
             if marker(field, Output) is None:
                 found |= {
                     f"{option_name(name)}{f' ({number})' if number else ''}": path for number, path in enumerate(paths)

@@ -9,6 +9,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from kspsign.model.errors import CancelledError
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -63,9 +65,14 @@ class Batcher(Generic[Item, Result]):
         self._gatherer.start()
 
     def ask(self, item: Item) -> Result:
-        """The result for `item` once its batch is done; raises the exception that `work` returned for it."""
+        """The result for `item` once its batch is done; raises the exception that `work` returned for it.
+
+        Raises CancelledError when the batcher is closed, as a thread of a cancelled run may find it.
+        """
         future: Future[Result] = Future()
         with self._changed:
+            if self._closed:
+                raise CancelledError
             self._waiting.append((item, future))
             self._changed.notify_all()
         return future.result()
@@ -93,6 +100,8 @@ class Batcher(Generic[Item, Result]):
                         return
                     self._changed.wait()
                 self._linger()
+                if self._busy >= self._share.processes:
+                    continue  # there are to be fewer meanwhile
                 batch, self._waiting = self._take(self._share.of(len(self._waiting), self._busy))
                 self._busy += 1
             # A daemon, as the gatherer is: what waits for a service must not hold up the end of a cancelled run.

@@ -71,7 +71,7 @@ class ToolEngine:
         )
         self._caller = caller
         self._urls = timestamp_urls(settings, certificate.key_store)
-        self._lock = threading.Lock()
+        self._lock, self._called_in_turn = threading.Lock(), threading.Lock()
         self._navsip = ""
         self._shared, self._budget, self._preflight = shared, budget, preflight
         self._once: SingleFlight[Signed] = SingleFlight()
@@ -224,7 +224,8 @@ class ToolEngine:
 
     def _called(self, files: int, seconds: float, strained: bool) -> None:
         """A call signed `files` files in `seconds`."""
-        self._signing.set_share(self._pace.after(files, seconds, strained=strained))
+        with self._called_in_turn:  # no older share takes the place of a newer one
+            self._signing.set_share(self._pace.after(files, seconds, strained=strained))
 
 
 def _settling(work: Callable[[Sequence[Request]], None]) -> Callable[[Sequence[Request]], list[Exception | None]]:

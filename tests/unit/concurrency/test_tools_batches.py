@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from kspsign.concurrency.batcher import Batcher, BatchShare
+from kspsign.model.errors import CancelledError
 
 
 def test_callers_share_batches_and_get_their_own_results() -> None:
@@ -121,3 +122,38 @@ def test_items_that_come_slowly_share_a_batch_where_batches_take_long() -> None:
         return len(sizes)
 
     assert batches(0.5) < batches(0.0)
+
+
+def test_fewer_processes_hold_for_a_batch_that_is_being_gathered() -> None:
+    at_once, most, lock, go_on = [0], [0], threading.Lock(), threading.Event()
+
+    def work(items: Sequence[int]) -> list[int | Exception]:
+        with lock:
+            at_once[0] += 1
+            most[0] = max(most[0], at_once[0])
+        assert go_on.wait(20)
+        with lock:
+            at_once[0] -= 1
+        return list(items)
+
+    batcher: Batcher[int, int] = Batcher(work, BatchShare(1, 4), quiet=0.1)
+    with ThreadPoolExecutor(2) as pool:
+        results = [pool.submit(batcher.ask, 0)]
+        while not at_once[0]:
+            time.sleep(0.01)
+        results.append(pool.submit(batcher.ask, 1))
+        time.sleep(0.02)
+        batcher.set_share(BatchShare(1, 1))
+        time.sleep(0.3)
+        go_on.set()
+        assert [result.result(20) for result in results] == [0, 1]
+    batcher.close()
+    assert most == [1]
+
+
+def test_a_closed_batcher_refuses_what_comes_late() -> None:
+    batcher: Batcher[int, int] = Batcher(list, BatchShare(1, 1))
+    assert batcher.ask(1) == 1
+    batcher.close()
+    with pytest.raises(CancelledError):
+        batcher.ask(2)

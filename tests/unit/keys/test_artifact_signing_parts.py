@@ -277,6 +277,13 @@ def test_a_service_that_becomes_faster_or_slower_is_noticed() -> None:
     assert _requests(pace, 3.0) <= 6
 
 
+def test_one_slow_operation_does_not_slow_down_those_after_it() -> None:
+    pace = PollingPace()
+    _requests(pace, 60.0)
+    assert pace.pause(0.0, 1) <= 2.0
+    assert _requests(pace, 60.0) < 60
+
+
 def _requests(pace: PollingPace, seconds: float) -> int:
     """How many requests an operation of `seconds` takes."""
     elapsed, rounds = 0.0, 0

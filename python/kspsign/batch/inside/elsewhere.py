@@ -9,6 +9,7 @@ from pathlib import Path
 from kspsign.batch.inside.folder import PrivateFolder
 from kspsign.batch.inside.opener import Opener
 from kspsign.batch.inside.patterns import EVERYTHING, InsidePatterns
+from kspsign.model.errors import CancelledError
 from kspsign.model.values import Artifact
 from kspsign.verifying.policy.judge import Judge
 
@@ -31,15 +32,20 @@ class Elsewhere:
     def names(
         self, everything: Sequence[Artifact], own: Sequence[Artifact], cancelled: threading.Event
     ) -> tuple[str, ...]:
-        """The names of files inside those of `everything` that are not `own`, until all that is asked for is found."""
+        """The names of files inside those of `everything` that are not `own`, until all that is asked for is found.
+
+        Raises CancelledError.
+        """
         names = {artifact.name for artifact in own}
         others = [artifact for artifact in everything if artifact.name not in names]
         found: list[str] = []
         demanded = self._unmatched([name for artifact in (*own, *others) for name in artifact.names])
         sought = self._sought(demanded)
         for artifact in others:
-            if sought is None or cancelled.is_set():
+            if sought is None:
                 break
+            if cancelled.is_set():
+                raise CancelledError
             if not sought.reaches_into(artifact.name):
                 continue
             with PrivateFolder(self._below) as folder:

@@ -120,7 +120,7 @@ def _check_content(node: ContainerNode, held: LockedTarget, sha256: str) -> None
     """Raise ArtifactError when the container, whose content has this sha256 now, is not what its files were taken out
     of. This run may have signed it by another name (hard link) meanwhile, which leaves this one its content."""
     before, now = node.state, DiskState.of(held.path)
-    if before != now and not (before is not None and before.lasts(now) and sha256 == node.sha256):
+    if before is None or not (before.is_unchanged(now) or (before.lasts(now) and sha256 == node.sha256)):
         raise ArtifactError(
             Hresult.ERROR_SHARING_VIOLATION,
             "the file was changed by another process since what is inside was taken out",

@@ -6,6 +6,9 @@ from collections import deque
 from typing import Final
 
 _FIRST_STEP, _STEP_GROWTH, _LONGEST_STEP = 0.05, 0.01, 1.0
+_LONGEST_LEAD: Final = 2.0
+"""An operation is only seen to end when it is asked for: after slow ones no longer pause may hide that it became
+fast."""
 _RECENT: Final = 32
 """Operations that the usual duration is taken from: as many as are in progress at once."""
 _LEAD = 0.9
@@ -31,5 +34,5 @@ class PollingPace:
         recent = list(self._recent)
         lead = min(recent) * _LEAD - elapsed if recent else 0.0
         if lead > _FIRST_STEP:
-            return lead
+            return min(lead, _LONGEST_LEAD)
         return min(_FIRST_STEP + _STEP_GROWTH * rounds, _LONGEST_STEP)

@@ -60,6 +60,11 @@ def test_help_of_commands_with_options_of_their_own(tmp_path: Path, command: str
     assert not re.search(r"\(default: [^)]*\)\.? \(default:", shown), "each default is said once"
 
 
+@pytest.mark.parametrize(("command", "value"), [("completion", "bash,"), ("schema", "config,")])
+def test_a_missing_choice_is_named_by_its_values(tmp_path: Path, command: str, value: str) -> None:
+    assert f"arguments are required: {{{value}" in start(command, folder=tmp_path).stderr
+
+
 @pytest.mark.parametrize("command", [("run", "--key-store", "embedded"), ("verify",), ("merge",)])
 def test_a_command_without_files_asks_for_them(tmp_path: Path, command: tuple[str, ...]) -> None:
     said = start(*command, folder=tmp_path)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from kspsign.verifying.policy.model import ProvenanceRule
     from kspsign.verifying.verifier import Verifier
 
+_NO_SUBJECT: Final = "The provenance does not state this content: another run signed the file, or it was changed."
 _NOT_THERE: Final = "Verify the files that the signing run left, and give the provenance that it wrote."
 
 
@@ -48,7 +49,7 @@ class VerifiedProvenance:
         detail = f"the file is not a subject of {facts.file}"
         hresult = Hresult.TRUST_E_BAD_DIGEST
         checks = (*verdict.checks, Check("provenance", ok=False, detail=detail))
-        error = ErrorFacts(hresult.name, hresult.hex, f"{hresult.meaning} (provenance: {detail})", _NOT_THERE)
+        error = ErrorFacts(hresult.name, hresult.hex, f"{_NO_SUBJECT} (provenance: {detail})", _NOT_THERE)
         return verification._replace(verdict=Verdict("failed", checks), error=verification.error or error)
 
 

@@ -176,7 +176,7 @@ REFUSED = {
     "a reserve of another make": (build_cab(reserve=b"private data of an installer"), "another program's data"),
     "a reserve that is full": (build_cab(reserve=FULL), "leave no room"),
     "data that no folder has": (patched(build_cab() + b"slack", 8, SLACK), "the blocks from"),
-    "data behind it": (build_cab() + b"appended", "8 bytes follow the cabinet"),
+    "data behind it": (build_cab() + b"appended", "data follows the cabinet (8 bytes); signing would drop it"),
 }
 
 

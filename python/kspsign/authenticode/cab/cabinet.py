@@ -26,6 +26,7 @@ from kspsign.authenticode.signable import MAX_SIGNATURE, Digest, Glimpse, OneDig
 from kspsign.certificates import der
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
+from kspsign.model.plurals import count
 from kspsign.model.values import DigestAlgorithm, Finding
 
 ALIGNMENT = 8
@@ -81,7 +82,7 @@ class CabFile(OneDigest):
         if self._trailing:
             raise ArtifactError(
                 Hresult.TRUST_E_MALFORMED_SIGNATURE,
-                f"{self._trailing} bytes follow the cabinet; signing would drop them",
+                f"data follows the cabinet ({count(self._trailing, 'byte')}); signing would drop it",
                 remedy="Sign the cabinet before anything is appended to it.",
             )
         room = _SIGNATURE_ROOM + sum(map(len, terms.chain)) + len(self.stored) * terms.append
@@ -165,7 +166,7 @@ class CabFile(OneDigest):
         """The check "trailing-data"."""
         padding = self.stored[len(self.signatures[0]) :] if self.stored else b""
         if self._trailing:
-            fault = f"{self._trailing} bytes follow the cabinet and its signature"
+            fault = f"data follows the cabinet and its signature ({count(self._trailing, 'byte')})"
         elif any(padding) or len(padding) >= ALIGNMENT:
             fault = f"{len(padding)} bytes after the signature are not padding to {ALIGNMENT} bytes"
         else:

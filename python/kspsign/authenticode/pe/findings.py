@@ -13,6 +13,7 @@ from kspsign.authenticode.pe.page_hash_attribute import page_hashes
 from kspsign.authenticode.pe.pages import differing_page, pages_fault
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
+from kspsign.model.plurals import count
 from kspsign.model.values import DigestAlgorithm, Finding
 
 
@@ -21,7 +22,7 @@ def trailing_finding(layout: PeLayout) -> Finding:
     trailing = layout.size - layout.table_offset - layout.table_size if layout.signed else 0
     if not trailing:
         return Finding("trailing-data", "nothing follows the certificate table")
-    detail = f"{trailing} bytes follow the certificate table"
+    detail = f"data follows the certificate table ({count(trailing, 'byte')})"
     return Finding("trailing-data", detail, Hresult.TRUST_E_MALFORMED_SIGNATURE)
 
 

@@ -15,6 +15,8 @@ BENCH ?=
 FUZZ ?=
 GENERATIVE ?=
 PYTEST ?=
+# Tests wait for four tenths of their time, for programs, clocks and disks: three processes keep two processors busy.
+WORKERS ?= 3
 PUBLISHER ?=
 COVERAGE ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -33,10 +35,10 @@ demo: $(VENV)/demo.stamp $(DEMO_PAGE) ## the whole path on the embedded default,
 test: $(VENV)/dev.stamp build/shim/index.js $(PAGE) build/agent/.stamp ## the unit and integration tests (COVERAGE=1 counts what they reach, and fails below the floor)
 	tools/install_peers.sh
 	$(BIN)/python tools/fetch_corpus.py --tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(if $(COVERAGE),--cov --cov-report=term) $(PYTEST)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(if $(COVERAGE),--cov --cov-report=term) $(PYTEST)
 
 test-fast: $(VENV)/dev.stamp build/shim/index.js $(PAGE) ## the unit tests alone: the inner loop (PYTEST='-k journal')
-	$(BIN)/python -m pytest -n 2 --dist worksteal tests/unit $(PYTEST)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/unit $(PYTEST)
 
 corpus: $(VENV)/dev.stamp ## real files that others made, each verdict beside osslsigncode's (Debian 12)
 	tools/install_peers.sh
@@ -44,7 +46,7 @@ corpus: $(VENV)/dev.stamp ## real files that others made, each verdict beside os
 	$(BIN)/python -m pytest tests/corpus
 
 test-windows: $(VENV)/dev.stamp build/shim/index.js $(PAGE) ## the tests in the Windows lab (Debian 12; as root where its packages are missing)
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/windows_lab
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/windows_lab
 
 lint: $(VENV)/dev.stamp $(SHIM)/node_modules/.stamp $(UI)/node_modules/.stamp ## style, types, import direction, for Python and TypeScript
 	$(BIN)/ruff check .

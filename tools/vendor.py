@@ -11,12 +11,15 @@ import re
 import subprocess
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "python" / "lock" / "azure.txt"
 CACHE = ROOT / "build" / "wheels"
+CLIENTS = 4
+"""Interpreters whose wheels are fetched at the same time: pip waits for the index most of the time."""
 
 PLATFORMS = {
     "linux-x86_64": ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"),
@@ -89,8 +92,10 @@ def wheels(target: Target) -> list[Path]:
 def unpack(targets: tuple[Target, ...], libraries: Path, licences: Path) -> None:
     """Unpack the dependencies of `targets` below `libraries`, and their licence texts below `licences`."""
     done: set[tuple[str, str]] = set()
-    for target in targets:
-        for wheel in wheels(target):
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        fetched = list(pool.map(wheels, targets))
+    for target, found in zip(targets, fetched, strict=True):
+        for wheel in found:
             name = wheel.stem.partition("-")[0]
             folder, pure = folder_of(wheel, target)
             if (name, folder) not in done:

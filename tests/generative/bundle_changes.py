@@ -17,18 +17,19 @@ _TOP = 1 << 32
 
 
 def bundle_changes(data: bytes, sizes: tuple[int, ...]) -> Iterator[FileChange]:
-    """Every change of an unsigned bundle whose containers have these sizes."""
+    """Every change of a bundle that is not signed, though its engine may be, and whose containers have these sizes."""
     yield from _numbers(data, sizes)
     yield from _parts(data, sizes)
     yield from _section_headers(data)
 
 
 def _borders(data: bytes, sizes: tuple[int, ...]) -> list[int]:
-    """Where the stub ends and each container does."""
-    ends = [len(data) - sum(sizes)]
-    for size in sizes:
+    """Where the stub ends, each container does, and the engine's signature between the first two."""
+    stub, _, place, size = struct.unpack_from("<IIII", data, section_of(data) + 24)
+    ends = [stub, stub + sizes[0], *([place, place + size] if place else [])]
+    for size in sizes[1:]:
         ends.append(ends[-1] + size)
-    return ends
+    return sorted({*ends})
 
 
 def _numbers(data: bytes, sizes: tuple[int, ...]) -> Iterator[FileChange]:

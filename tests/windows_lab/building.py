@@ -102,3 +102,7 @@ def _alone(name: str) -> Iterator[None]:
     with (BUILD / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+if __name__ == "__main__":
+    build_lab()

@@ -152,9 +152,11 @@ class DetachableProfile(SignatureProfile[SignatureT_co], Protocol[SignatureT_co]
     def prepare(self, terms: SigningTerms, content: bytes) -> PreparedParts:
         """See SignatureProfile."""
 
-    def restore(self, algorithm: DigestAlgorithm, content: bytes, attributes: bytes) -> PreparedParts:
-        """The signature that `prepare` made, of its parts. Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) when the
-        `attributes` are not those of this content in this kind of signature."""
+    def restore(
+        self, algorithm: DigestAlgorithm, content: bytes, attributes: bytes, certificate: bytes | None, /
+    ) -> PreparedParts:
+        """The signature that `prepare` made, of its parts, and of the certificate of its terms where that is known.
+        Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) when `prepare` does not make them of any terms."""
 
 
 def is_timestamped(signature: FileSignature) -> bool:

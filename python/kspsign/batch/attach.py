@@ -215,7 +215,9 @@ def _from_entry(artifact: Artifact, file: SignableFile, entries: Mapping[str, Di
         raise _changed()
     if artifact.format != entry.format:
         raise ArtifactError(Hresult.TRUST_E_BAD_DIGEST, f"the document says that it is of format {entry.format}")
-    to_sign = detachable(file).restore(DigestAlgorithm(entry.algorithm), entry.content, entry.attributes)
+    to_sign = detachable(file).restore(
+        DigestAlgorithm(entry.algorithm), entry.content, entry.attributes, entry.certificate
+    )
     return Supplied(to_sign.assemble(parts.value, parts.certificates, token=parts.timestamp), entry.sha256)
 
 

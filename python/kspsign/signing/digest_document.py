@@ -127,7 +127,7 @@ class DigestEntry(_Model):
         if profile is None:
             raise ValueError(f"{self.path}: files of the format {self.format} are not signed in two phases")
         try:
-            profile.restore(DigestAlgorithm(self.algorithm), self.content, self.attributes)
+            profile.restore(DigestAlgorithm(self.algorithm), self.content, self.attributes, self.certificate)
         except TrustError as malformed:
             raise ValueError(f"{self.path}: {malformed.message}") from malformed
         return self

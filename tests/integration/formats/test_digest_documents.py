@@ -20,6 +20,9 @@ from kspsign.authenticode.cms.oids import (
     OID_CTL,
     OID_MESSAGE_DIGEST,
     OID_SPC_INDIRECT_DATA,
+    OID_SPC_INDIVIDUAL,
+    OID_SPC_OPUS_INFO,
+    OID_SPC_STATEMENT_TYPE,
     OID_TST_INFO,
 )
 from kspsign.certificates import der
@@ -33,6 +36,7 @@ from support.samples import Run, assert_no_leftovers, kspsign_at
 from support.signing import Publisher
 
 Document = dict[str, Any]
+OPUS = der.sequence(der.element(0xA0, der.element(0x80, "Setup".encode("utf-16-be"))))
 
 
 class Gap:
@@ -79,11 +83,17 @@ def encoded(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def prepared(content_type: str, content: bytes) -> dict[str, str]:
-    """What an entry has for that content: signed attributes of it, and their digest."""
+def prepared(content_type: str, content: bytes, opus: bytes = OPUS, more: bytes = b"") -> dict[str, str]:
+    """What an entry has for that content: signed attributes of it as Authenticode has them, and their digest."""
     octets = der.octet_string(hashlib.sha256(der.parse(content, content[0]).content).digest())
-    stated = ((OID_CONTENT_TYPE, der.oid(content_type)), (OID_MESSAGE_DIGEST, octets))
-    attributes = der.set_of(*(der.sequence(der.oid(kind), der.set_of(value)) for kind, value in stated))
+    stated = {
+        OID_CONTENT_TYPE: der.oid(content_type),
+        OID_MESSAGE_DIGEST: octets,
+        OID_SPC_STATEMENT_TYPE: der.sequence(der.oid(OID_SPC_INDIVIDUAL)),
+        OID_SPC_OPUS_INFO: opus,
+    }
+    written = [der.sequence(der.oid(kind), der.set_of(value)) for kind, value in stated.items()]
+    attributes = der.set_of(*written, *([more] if more else []))
     digest = hashlib.sha256(attributes).digest()
     return {"content": encoded(content), "attributes": encoded(attributes), "digest": encoded(digest)}
 
@@ -102,6 +112,22 @@ OTHER_CONTENT = {
     "a script": prepared(OID_SPC_INDIRECT_DATA, spc("sha256", "1.3.6.1.4.1.311.2.1.30")),
     "a weak digest": prepared(OID_SPC_INDIRECT_DATA, spc("sha1")),
     "no content": prepared(OID_SPC_INDIRECT_DATA, der.sequence()),
+    "an attribute more": prepared(
+        OID_SPC_INDIRECT_DATA,
+        spc("sha256"),
+        more=der.sequence(der.oid("1.2.3.4"), der.set_of(der.octet_string(b"x"))),
+    ),
+    "a value more": prepared(
+        OID_SPC_INDIRECT_DATA,
+        spc("sha256"),
+        more=der.sequence(der.oid("1.2.3.4"), der.set_of(OPUS, der.sequence())),
+    ),
+    "a field after the description": prepared(
+        OID_SPC_INDIRECT_DATA, spc("sha256"), der.sequence(der.parse(OPUS).content, der.octet_string(b"x"))
+    ),
+    "a description that is not text": prepared(
+        OID_SPC_INDIRECT_DATA, spc("sha256"), der.sequence(der.element(0xA0, der.element(0x80, b"\xd8")))
+    ),
 }
 
 

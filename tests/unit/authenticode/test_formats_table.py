@@ -37,6 +37,12 @@ def test_every_row_leads_to_a_format(format_: Format) -> None:
     assert found is load_format(format_)
 
 
+def test_a_format_is_signed_in_two_phases_or_says_that_it_is_not() -> None:
+    """A digest document is read without the files, so the table knows the profile that they have."""
+    alone = {format_ for format_ in Format if load_format(format_).detachable is None}
+    assert alone == {Format.CLICKONCE_APPLICATION, Format.CLICKONCE_DEPLOYMENT}
+
+
 def test_every_row_has_a_format_of_its_own() -> None:
     assert len({id(load_format(format_)) for format_ in FORMATS}) == len(FORMATS)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,17 +17,19 @@ from kspsign.model.values import Artifact
 from support.formats.nested import image, zipped
 
 
-@pytest.fixture
+@contextmanager
 def full_disk() -> Iterator[None]:
-    """No file may grow beyond a hundred bytes."""
+    """No file of this process may grow beyond a hundred bytes: not for longer, since pytest's own output may be one."""
     if sys.platform == "win32":
         pytest.skip("Windows has no limit for the size of files")
     import resource  # noqa: PLC0415 - not on Windows
 
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def _opener(folder: PrivateFolder) -> Opener:
@@ -40,9 +43,8 @@ def artifact(tmp_path: Path) -> Artifact:
     return Artifact(str(path), "some.zip", None, path.stat().st_size)
 
 
-def test_a_full_disk_fails_the_container(artifact: Artifact, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    with PrivateFolder(tmp_path) as folder:
-        request.getfixturevalue("full_disk")
+def test_a_full_disk_fails_the_container(artifact: Artifact, tmp_path: Path) -> None:
+    with PrivateFolder(tmp_path) as folder, full_disk():
         opened = _opener(folder).open(artifact)
     assert opened is not None
     error = opened.node.error

@@ -169,6 +169,17 @@ def test_each_command_of_files_is_offered_and_shows_what_it_takes() -> None:
     assert not {"visibleRule"} & {*INPUTS["timestampUrl"], *INPUTS["digest"]}
 
 
+def test_no_group_hides_an_input_from_a_command_that_it_is_for() -> None:
+    hidden = {group["name"]: group.get("visibleRule", "") for group in TASK["groups"]}
+    meant = {
+        name: re.findall(r"command = ([\w-]+)", declared.get("visibleRule", "")) for name, declared in INPUTS.items()
+    }
+    assert "verify" in meant["inside"]
+    for name, commands in meant.items():
+        for command in commands:
+            assert f"command != {command}" not in hidden.get(INPUTS[name].get("groupName", ""), "").split(" && "), name
+
+
 def test_what_matters_for_a_key_store_comes_first() -> None:
     order = [name for name, declared in INPUTS.items() if declared.get("groupName") == "key"]
     assert order[0] == "keyStore"

@@ -43,7 +43,8 @@ _BARE_LIST = re.compile(rb"0%b0%b%b" % (_LENGTH, _LENGTH, re.escape(der.oid(OID_
 def _covered(content: bytes, algorithm: DigestAlgorithm | None) -> Covered:
     """The list's usage, and the digest of the list in this very signature: a nested one has a copy of its own."""
     trust_list = der.parse(content)
-    digest = b"" if algorithm is None else hashlib.new(algorithm, trust_list.content).digest()
+    octets = memoryview(content)[trust_list.content_start :]
+    digest = b"" if algorithm is None else hashlib.new(algorithm, octets).digest()
     return Covered(der.oid_of(trust_list.first().first()), b"", algorithm, digest)
 
 

@@ -43,9 +43,11 @@ class CmsProfile(CmsRules):
         """The signed attributes for `content`."""
         return prepare(self, terms, content)
 
-    def restore(self, algorithm: DigestAlgorithm, content: bytes, attributes: bytes) -> UnsignedMessage:
+    def restore(
+        self, algorithm: DigestAlgorithm, content: bytes, attributes: bytes, certificate: bytes | None
+    ) -> UnsignedMessage:
         """See DetachableProfile."""
-        return restored(self, algorithm, content, attributes)
+        return restored(self, algorithm, content, attributes, certificate)
 
     def add_timestamp(self, signature: bytes, token: bytes) -> bytes:
         """See SignatureProfile."""
@@ -86,6 +88,19 @@ def _opus_info(description: str | None, url: str | None) -> bytes:
     return der.sequence(name, link)
 
 
+def _authenticode_terms(
+    algorithm: DigestAlgorithm, stated: Mapping[str, bytes], _certificate: bytes | None
+) -> SigningTerms:
+    fields = der.parse(stated.get(OID_SPC_OPUS_INFO, b"")).fields()
+    name, link = fields.optional(0xA0), fields.optional(0xA1)
+    try:
+        description = None if name is None else name.fields().take(0x80).content.decode("utf-16-be")
+        url = None if link is None else link.fields().take(0x80).content.decode("ascii")
+    except UnicodeDecodeError as broken:
+        raise der.malformed("a description that is not text") from broken
+    return SigningTerms(algorithm, (), description=description, description_url=url)
+
+
 def _indirect_data(content: bytes, _algorithm: DigestAlgorithm | None) -> Covered:
     fields = der.parse(content).fields()
     data, info = fields.take(der.SEQUENCE).children(), fields.take(der.SEQUENCE).fields()
@@ -104,5 +119,6 @@ AUTHENTICODE = CmsProfile(
     OID_SPC_TIMESTAMP,
     _authenticode_attributes,
     _indirect_data,
+    _authenticode_terms,
 )
 """Every format whose signature holds an SpcIndirectDataContent (Windows Authenticode PE Signature Format)."""

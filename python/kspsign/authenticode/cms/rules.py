@@ -29,6 +29,8 @@ class Covered(NamedTuple):
 class CmsRules:
     """`attributes` gives the signed attributes besides content type and message digest, as DER values by OID.
 
+    `terms` reads back on what terms they were made (digest algorithm of the signer, values by OID, certificate where it
+    is known), and raises TrustError where none give them.
     `covered` reads what a signature's content says (one DER element, and the digest algorithm of who signs it), and
     raises TrustError when that is malformed; `content_oids` are what it may name as its `content_oid`. `nests` is
     whether a further signature is an attribute of the first (SPC_NESTED_SIGNATURE) or follows it in the file.
@@ -41,6 +43,7 @@ class CmsRules:
     token_attribute: str
     attributes: Callable[[SigningTerms], Mapping[str, bytes]]
     covered: Callable[[bytes, DigestAlgorithm | None], Covered]
+    terms: Callable[[DigestAlgorithm, Mapping[str, bytes], bytes | None], SigningTerms]
     nests: bool = True
     versions: frozenset[tuple[int, int]] = frozenset({(1, 1)})
     countersigned: bool = False

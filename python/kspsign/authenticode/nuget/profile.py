@@ -92,6 +92,13 @@ def _attributes(terms: SigningTerms) -> Mapping[str, bytes]:
     }
 
 
+def _terms(algorithm: DigestAlgorithm, stated: Mapping[str, bytes], certificate: bytes | None) -> SigningTerms:
+    time = stated.get(OID_SIGNING_TIME, b"")
+    if certificate is None or not time:
+        raise der.malformed("there is no signing time, or the certificate is not known")
+    return SigningTerms(algorithm, (certificate,), moment=der.time_of(der.parse(time, time[0])))
+
+
 def _time(terms: SigningTerms) -> bytes:
     """The moment of the run (RFC 5652 §11.3): not the file's own, so that a further try signs the same bytes."""
     moment = terms.moment.astimezone(UTC)
@@ -146,6 +153,7 @@ NUGET = CmsProfile(
     OID_TIMESTAMP_TOKEN,
     _attributes,
     _covered,
+    _terms,
     versions=frozenset({(1, 1), (3, 3)}),
     countersigned=True,
 )

@@ -70,7 +70,9 @@ class VsixProfile:
         """What is signed for the Object `content`."""
         return _prepared(terms.algorithm, content)
 
-    def restore(self, algorithm: DigestAlgorithm, content: bytes, attributes: bytes) -> PreparedXml:
+    def restore(
+        self, algorithm: DigestAlgorithm, content: bytes, attributes: bytes, _certificate: bytes | None
+    ) -> PreparedXml:
         """See DetachableProfile."""
         return restored(algorithm, content, attributes)
 

@@ -157,3 +157,15 @@ def test_a_closed_batcher_refuses_what_comes_late() -> None:
     batcher.close()
     with pytest.raises(CancelledError):
         batcher.ask(2)
+
+
+def test_a_batch_that_took_very_long_does_not_hold_up_the_next_one() -> None:
+    def work(items: Sequence[int]) -> list[int | Exception]:
+        time.sleep(0.05)
+        return list(items)
+
+    batcher: Batcher[int, int] = Batcher(work, BatchShare(8, 8), patience=1000.0)
+    assert batcher.ask(0) == 0
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(batcher.ask, 1).result(20) == 1
+    batcher.close()

@@ -302,7 +302,7 @@ VERIFICATION = (
     Fault(
         *("verify: not signed", 2, "TRUST_E_NOSIGNATURE"),
         cause="The file carries no signature",
-        remedy="Sign the file again",
+        remedy="Sign the file;",
         **VERIFY,
     ),
     Fault(

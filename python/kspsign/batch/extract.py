@@ -41,6 +41,7 @@ def extract_signatures(run: Run, chosen: Callable[[Run], Run] = select) -> Repor
         targets = _targets(files)
         taken = frozenset(map(_key, targets.values())) | {identity_of(artifact.real) for artifact in files.artifacts}
         pem = run.settings.pem
+        run.console.notice(f"signatures are written to {_place(targets, run.settings.output)}")
         Batch(files).work(lambda artifact: extract_one(artifact, targets[artifact.name], taken, pem=pem), LOCAL_SLOTS)
     return publish(run)
 
@@ -83,6 +84,13 @@ def every_signature(file: SignableFile) -> Iterator[bytes]:
         signature = waiting.pop(0)
         waiting[:0] = file.profile.read(signature).further
         yield signature
+
+
+def _place(targets: Mapping[str, Path], output: Path | None) -> str:
+    """Where the signatures go, for people."""
+    if len(targets) == 1:
+        return str(*targets.values())
+    return f"NAME{SUFFIX} next to each file" if output is None else f"NAME{SUFFIX} in {output}"
 
 
 def _targets(run: Run) -> Mapping[str, Path]:

@@ -26,7 +26,9 @@ def explain(words: Sequence[str], out: TextIO) -> int:
         asked = clipped(" ".join(text[:400].split()), 160)
         out.write(f"not known: {log_line(asked)}\n")
         out.writelines(f"  Did you mean: {log_line(near)}\n" for near in similar_failures(text))
-        if not found:
+        if text.strip().isdecimal():
+            out.write(f"  An exit code means something with its program: kspsign explain kspsign exit code {asked}\n")
+        elif not found:
             out.write("  Give the tool's whole output (kspsign explain -); run SignTool with /debug /v.\n")
     shown = known or list(found)
     for diagnosis in shown[:_SHOWN]:

@@ -239,7 +239,7 @@ def _metavar(field: FieldInfo, kind: Any) -> str:
     """What the field says, else what its type does."""
     said = marker(field, Metavar)
     if said is not None:
-        return said.text
+        return f"[={said.text}]" if marker(field, AloneMeans) is not None else said.text
     if kind is int:
         return "N"
     return "FILE" if Path in {kind, *get_args(kind)} else "VALUE"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 from kspsign.cli.options import add_config, add_field
@@ -37,7 +38,9 @@ def _add_arguments(parser: argparse.ArgumentParser, command: str) -> None:
     elif command == "completion":
         from kspsign.cli.completion import SHELLS  # noqa: PLC0415 - of this command alone
 
-        parser.add_argument("shell", choices=tuple(SHELLS), help="bash, zsh, fish or powershell")
+        parser.add_argument(
+            "shell", choices=tuple(SHELLS), metavar=_choice(SHELLS), help="bash, zsh, fish or powershell"
+        )
     elif command == "help":
         parser.add_argument("about", nargs="?", metavar="COMMAND", help="the command; none lists all of them")
     elif command == "schema":
@@ -52,7 +55,12 @@ def _add_arguments(parser: argparse.ArgumentParser, command: str) -> None:
             "reconciliation",
             "report",
         )
-        parser.add_argument("what", choices=schemas, help="which schema to print")
+        parser.add_argument("what", choices=schemas, metavar=_choice(schemas), help="which schema to print")
+
+
+def _choice(values: Iterable[str]) -> str:
+    """The values of an argument, as help shows them: with these for its name, an error names them too."""
+    return f"{{{','.join(values)}}}"
 
 
 def _add_own_settings(parser: argparse.ArgumentParser, command: str) -> None:

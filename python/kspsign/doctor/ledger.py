@@ -42,7 +42,8 @@ def ledger_checks(settings: Settings, context: RunContext) -> Iterator[Prerequis
     now = datetime.now(UTC)
     spent, forecast = history.spent(f"{now:%Y-%m}"), history.forecast(now)
     made = count(spent, "signature") if limit is None else f"{spent} of {count(limit, 'signature')}"
-    said = f"{path}: line {ledger.anchor.number}; {made} in {now:%Y-%m}, {forecast} by its end"
+    whose = f"of {context.build.definition}" if context.build else "outside a pipeline"
+    said = f"{path}: line {ledger.anchor.number}; {made} {whose} in {now:%Y-%m}, {forecast} by its end"
     if limit is not None and forecast > limit:
         yield warned(_LEDGER, said, _SLOWER)
     else:

@@ -19,7 +19,7 @@ from kspsign.settings.faults import faults, option_name
 from kspsign.settings.layers import Given, no_such
 from kspsign.settings.network import network_options
 from kspsign.settings.secrets import network_variables
-from kspsign.settings.store_options import AsGiven, OneOf, Output
+from kspsign.settings.store_options import AsGiven, Metavar, OneOf, Output
 from kspsign.settings.unmapped import refuse_unmapped, unmapped_settings
 
 BuildNumber = Annotated[int, Field(gt=0)]
@@ -30,21 +30,31 @@ class GateSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
-    collection: str = Field(min_length=1, description="URL of the collection (default: the pipeline's).")
-    project: str = Field(min_length=1, description="Name or id of the project (default: the pipeline's).")
-    build_id: tuple[BuildNumber, ...] = Field(
+    collection: Annotated[str, Metavar("URL")] = Field(
+        min_length=1, description="URL of the collection (default: the pipeline's)."
+    )
+    project: Annotated[str, Metavar("NAME")] = Field(
+        min_length=1, description="Name or id of the project (default: the pipeline's)."
+    )
+    build_id: Annotated[tuple[BuildNumber, ...], Metavar("ID")] = Field(
         min_length=1, description="Build to decide on; repeatable (default: the pipeline's)."
     )
-    token_env: str = Field(DEFAULT_TOKEN_VARIABLE, description="Variable with the token (default: SYSTEM_ACCESSTOKEN).")
-    files: tuple[str, ...] = Field((), description="Downloaded files that must match verified ones (globs).")
-    folder: Path = Field(Path(), description="Folder that relative patterns start from (default: the working folder).")
-    verdicts: int = Field(1, ge=1, description="Verdicts that the build must have, exactly (default: 1).")
-    wait: int = Field(0, ge=0, le=60 * 24, description="Minutes to wait for a missing verdict.")
+    token_env: Annotated[str, Metavar("NAME")] = Field(DEFAULT_TOKEN_VARIABLE, description="Variable with the token.")
+    files: Annotated[tuple[str, ...], Metavar("PATTERN")] = Field(
+        (), description="Downloaded files that must match verified ones (globs)."
+    )
+    folder: Annotated[Path, Metavar("FOLDER")] = Field(
+        Path(), description="Folder that relative patterns start from (default: the working folder)."
+    )
+    verdicts: int = Field(1, ge=1, description="Verdicts that the build must have, exactly.")
+    wait: Annotated[int, Metavar("MINUTES")] = Field(
+        0, ge=0, le=60 * 24, description="Minutes to wait for a missing verdict."
+    )
     allow_test_signing: bool = Field(False, description="Accept artifacts signed with throw-away keys.")
     policy: Annotated[Path | None, OneOf("policy")] = Field(
         None, description="Policy file that must have judged the files, by the report."
     )
-    policy_sha256: Annotated[str | None, OneOf("policy")] = Field(
+    policy_sha256: Annotated[str | None, OneOf("policy"), Metavar("HEX")] = Field(
         None, pattern="^[0-9A-Fa-f]{64}$", description="SHA-256 of that policy as stated in the report, instead."
     )
     variant: Literal["public", "dev"] = Field(

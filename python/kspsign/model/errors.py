@@ -81,7 +81,14 @@ class NoFilesMatchedError(KspSignError):
     exit_code = 4
 
     def __init__(self, patterns: tuple[str, ...], folder: str, reason: str = "") -> None:
-        shown = ", ".join(patterns[:_NAMED]) or "(none)"
+        if not patterns:
+            super().__init__(
+                "no file is named, and no pattern",
+                code="NO_FILES_MATCHED",
+                remedy="Name the files, folders or patterns that are meant.",
+            )
+            return
+        shown = ", ".join(patterns[:_NAMED])
         if len(patterns) > _NAMED:
             shown += f" and {len(patterns) - _NAMED} more"
         super().__init__(
@@ -238,8 +245,8 @@ class NotReconciledError(KspSignError):
             code="LOG_LACKS_SIGNATURES" if missing else "NOT_RECONCILED",
             remedy="Find out why the log lacks them: records may have been deleted, or the export is incomplete."
             if missing
-            else "Export the log of the whole time and of every key, or name the period that it covers with --since "
-            "and --until; keep a ledger that was changed as evidence.",
+            else "Export the log of the whole time and of every key, correct a misspelt --key, or name the period "
+            "that the log covers with --since and --until; keep a ledger that was changed as evidence.",
         )
 
 

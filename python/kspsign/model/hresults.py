@@ -18,8 +18,8 @@ class Hresult(Enum):
     )
     TRUST_E_NOSIGNATURE = (
         0x800B0100,
-        "The file carries no signature: the signing command did not complete, or the signature was stripped.",
-        "Sign the file again and read the signing step's log (SignTool: add /debug).",
+        "The file carries no signature: it was never signed, signing did not complete, or the signature was removed.",
+        "Sign the file; if it should be signed already, read the signing step's log (SignTool: add /debug).",
     )
     SPAPI_E_FILE_HASH_NOT_IN_CATALOG = (
         0x800F024B,

@@ -6,7 +6,7 @@ import os
 import re
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +17,17 @@ _MACHINES = {0x014C: "x86", 0x8664: "x64", 0xAA64: "arm64"}
 _SUFFIXES = ("", ".exe") if sys.platform == "win32" else ("",)
 SHIMS_MARK = "kspsign-shims.yml"
 """In a folder of our own launchers (`kspsign shims`), which are never taken for the programs of the same names."""
+_OTHER_SYSTEMS = frozenset(
+    {
+        b"\x7fELF",
+        b"\xfe\xed\xfa\xce",
+        b"\xfe\xed\xfa\xcf",
+        b"\xce\xfa\xed\xfe",
+        b"\xcf\xfa\xed\xfe",
+        b"\xca\xfe\xba\xbe",
+    }
+)
+"""How programs of Linux (ELF) and macOS (Mach-O) begin."""
 _FIXED_FILE_INFO = struct.pack("<II", 0xFEEF04BD, 0x00010000)  # VS_FIXEDFILEINFO: dwSignature, dwStrucVersion
 
 
@@ -40,7 +51,7 @@ def find_signtool(settings: ProgramSettings) -> Tool:
     """
     if settings.signtool is not None:
         return _named(settings.signtool, "signtool.exe", "--signtool")
-    on_path = [tool for tool in (_on_path(_executables("signtool"), settings),) if tool]
+    on_path = list(filter(None, [_on_path(_executables("signtool"), settings, _may_be_of_windows)]))
     candidates = [*on_path, *map(describe, _windows_kits(settings))]
     chosen = next((tool for tool in candidates if tool.architecture == "x64"), None) or next(iter(candidates), None)
     if chosen is None:
@@ -124,10 +135,18 @@ def _executables(name: str) -> tuple[str, ...]:
     return (f"{name}.exe",) if sys.platform == "win32" else (name, f"{name}.exe")
 
 
-def _on_path(names: tuple[str, ...], settings: ProgramSettings) -> Tool | None:
-    files = _places_on_path(names, settings)
-    found = next((file for file in files if file.is_file() and os.access(file, os.X_OK)), None)
+def _on_path(
+    names: tuple[str, ...], settings: ProgramSettings, accepted: Callable[[Path], bool] = Path.is_file
+) -> Tool | None:
+    files = (file for file in _places_on_path(names, settings) if file.is_file() and os.access(file, os.X_OK))
+    found = next(filter(accepted, files), None)
     return describe(found) if found else None
+
+
+def _may_be_of_windows(file: Path) -> bool:
+    """Whether the file is a program of Windows, or a script that starts one. Linux and macOS have programs of the name
+    signtool that sign something else (NSS's signs JAR files)."""
+    return file.read_bytes()[:4] not in _OTHER_SYSTEMS
 
 
 def _places_on_path(names: tuple[str, ...], settings: ProgramSettings) -> Iterator[Path]:

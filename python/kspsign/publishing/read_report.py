@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from kspsign.model.errors import ConfigurationError
 from kspsign.model.report import REPORT_SCHEMA, Report
 from kspsign.model.text import decode_text
+from kspsign.settings.faults import faults
 
 _REMEDY = "Name the JSON report of a run (--report, or the output variable reportPath) and no other file."
 
@@ -20,12 +21,23 @@ def read_report(path: Path, name: str) -> Report:
     """
     try:
         report = report_adapter().validate_json(decode_text(path.read_bytes()), strict=True)
-    except (OSError, UnicodeDecodeError, ValidationError) as broken:
-        fault = f"this is not a report: {str(broken).splitlines()[0]}"
+    except OSError as unreadable:
+        fault = f"the report can't be read: {unreadable.strerror or unreadable}"
+        raise ConfigurationError(fault, remedy=_REMEDY, file=name) from unreadable
+    except UnicodeDecodeError as broken:
+        raise ConfigurationError("this is not a report: it is not text", remedy=_REMEDY, file=name) from broken
+    except ValidationError as broken:
+        fault = f"this is not a report: {_first_fault(broken)}"
         raise ConfigurationError(fault, remedy=_REMEDY, file=name) from broken
     if report.schema != REPORT_SCHEMA:
         raise ConfigurationError(f"this is not a report: its schema is {report.schema!r}", remedy=_REMEDY, file=name)
     return report
+
+
+def _first_fault(invalid: ValidationError) -> str:
+    """The first of a document's faults: why it is not JSON, or which of its values is not a report's."""
+    place, text = next(faults(invalid))
+    return f"{place}: {text}" if place else text
 
 
 def report_adapter() -> TypeAdapter[Report]:

@@ -143,7 +143,7 @@ def _facts(report: Report) -> list[Row]:
     spent = str(report.totals.signatures_used)
     if report.max_signatures is not None:
         spent += f" of {report.max_signatures}"
-    facts = [("signatures spent", spent)]
+    facts = [("signatures spent", spent + wording.spent_less(report.totals.signatures_used, report.totals))]
     if report.certificate is not None:
         facts.append(("certificate", f"{report.certificate.subject} ({report.certificate.thumbprint})"))
     if report.key_store is not None:

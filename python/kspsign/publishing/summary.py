@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from kspsign.model.ledger_facts import LedgerFacts
 from kspsign.model.plurals import count
-from kspsign.model.report import FileOutcome, Report, RunWarning
+from kspsign.model.report import FileOutcome, Report, RunWarning, Totals
 from kspsign.model.values import ErrorFacts
 from kspsign.publishing import wording
 from kspsign.publishing.failure_groups import FIRST_FILES, FailureGroup, group_failures
@@ -18,6 +18,9 @@ ROWS, CAUSES = 200, 50
 
 _CELL = 300
 _NAMES = 5
+
+_OUTCOMES = {"embedded": "embedded in files"}
+"""Outcomes of signatures that one word does not explain: embedded is also a key store."""
 
 
 def summary_text(report: Report) -> str:
@@ -89,7 +92,7 @@ def _facts(report: Report) -> list[tuple[str, ...]]:
     if report.policy is not None:
         facts.append(("Policy", f"{report.policy.name} (sha256 {report.policy.sha256})"))
     if report.ledger is not None:
-        facts.append(("Uses of the key", _uses(report.ledger)))
+        facts.append(("Uses of the key", _uses(report.ledger, report.totals)))
     if report.build is not None:
         build = report.build
         facts.append(("Build", f"{build.definition} {build.number}, {build.repository} {build.source_version}"))
@@ -97,10 +100,11 @@ def _facts(report: Report) -> list[tuple[str, ...]]:
     return [(name, _cell(value)) for name, value in facts]
 
 
-def _uses(ledger: LedgerFacts) -> str:
+def _uses(ledger: LedgerFacts, totals: Totals) -> str:
     """How often the key was asked, what became of it, and where the ledger ends."""
-    counted = ", ".join(f"{number} {outcome}" for outcome, number in ledger.outcomes.items())
-    said = f"{ledger.asked} asked" + (f": {counted}" if counted else "")
+    counted = ", ".join(f"{number} {_OUTCOMES.get(outcome, outcome)}" for outcome, number in ledger.outcomes.items())
+    said = f"{count(ledger.asked, 'signature')} asked for" + (f", {counted}" if counted else "")
+    said += wording.spent_less(ledger.asked, totals)
     if ledger.rotation is not None:
         turned = ledger.rotation
         said += f"; new certificate {turned.new} (until {turned.new_not_after}), before {turned.old}"

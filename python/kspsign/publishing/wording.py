@@ -203,6 +203,16 @@ def dry_line(totals: Totals) -> str:
     return f"DRY RUN, nothing was signed: {count(totals.signatures_needed, 'signature')} would be asked for"
 
 
+def spent_less(spent: int, totals: Totals) -> str:
+    """Why a run spent fewer signatures than it signed files, as an addition to the number; "" where it did not."""
+    if not 0 < spent < totals.signed:
+        return ""
+    return (
+        f"; {count(totals.signed, 'file')} signed: equal files share a signature, and those kept from an earlier run "
+        "cost none"
+    )
+
+
 def short_name(subject: str) -> str:
     """The common name of a subject as the report writes it, else all of it."""
     found = _COMMON_NAME.search(subject)

@@ -112,6 +112,14 @@ class Answer:
         return sum(log.unreadable for log in self.logs)
 
     @property
+    def unknown_keys(self) -> list[str]:
+        """Keys that the scope names and that no use and no signature is of: with one misspelt, everything else would be
+        left aside."""
+        in_logs = (key.name.lower() for key in self.matcher.keys)
+        in_ledgers = (name for key in self.ledgers.keys for name in key.names)
+        return sorted(self.scope.keys.difference(*map(key_parts, (*in_logs, *in_ledgers))))
+
+    @property
     def result(self) -> Result:
         """The worst that was found."""
         if self.unaccounted:
@@ -120,7 +128,7 @@ class Answer:
             return "missing"
         nothing = not len(self.matcher.uses) and not len(self.ledgers.signatures)
         refused = any(not facts.accepted for facts in self.ledgers.facts)
-        if self.not_covered or self.unreadable or refused or nothing:
+        if self.not_covered or self.unreadable or refused or nothing or self.unknown_keys:
             return "incomplete"
         return "accounted"
 

@@ -46,6 +46,7 @@ def verdict(found: Answer) -> str:
         (counts["unreadable"], "unreadable record", ""),
         (counts["refused_ledgers"], "refused ledger", ""),
     )
+    said += [f"--key {key}: no use and no signature is of a key with this name" for key in found.unknown_keys]
     if not counts["uses"] and not counts["signatures"]:
         said.append("nothing to compare")
     return f"{RESULT_WORDS[found.result]}: {'; '.join([*said, whole])}"

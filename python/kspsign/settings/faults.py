@@ -31,6 +31,7 @@ _TEXTS = {
     "literal_error": "must be {expected}",
     "string_too_short": "must not be empty",
     "too_short": "must not be empty",
+    "json_invalid": "it is not JSON: {error}",
     "string_pattern_mismatch": "does not have the form {pattern}",
 }
 """pydantic's kinds of faults that users meet, in words of ours; in braces are its bounds, never the input."""
@@ -59,5 +60,6 @@ def wrong_settings(found: Iterable[tuple[str, str]]) -> ConfigurationError:
     """The error for these faults, each with the name of its setting as its reader writes it, or ""."""
     return ConfigurationError(
         "; ".join(f"{place}: {text}" if place else text for place, text in dict.fromkeys(found)),
-        remedy="Correct them; `kspsign help COMMAND` and docs/reference/configuration.md list what each may be.",
+        remedy="Correct what is named; `kspsign help COMMAND` and docs/reference/configuration.md list each setting's "
+        "values.",
     )

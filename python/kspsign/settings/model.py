@@ -117,7 +117,8 @@ class Settings(BaseModel):
     )
     inside: Annotated[tuple[str, ...], Ambient.REFUSED, Metavar("PATTERN"), AloneMeans("true")] = Field(
         (),
-        description="What containers (zip, nupkg, msix ...) hold too: all, or =app.msix/**/*.dll, =!...; repeatable.",
+        description="What containers (zip, nupkg, msix ...) hold too: everything, or patterns: app.msix/**/*.dll, "
+        "!...; repeatable.",
     )
     hardware_id: Annotated[tuple[str, ...], Ambient.REFUSED, Metavar("ID")] = Field(
         (), description="Hardware id that a driver's catalogue names (HWID1 ...); repeatable."

@@ -257,13 +257,13 @@ def _given_certificates(path: Path) -> list[bytes]:
         text = path.read_text(encoding="ascii", errors="replace")
     except OSError as error:
         raise ConfigurationError(
-            f"the trust root {path} can't be read: {error.strerror or error}",
+            f"the trust root can't be read: {error.strerror or error}",
             remedy="Pass a PEM file that exists and is readable (--trust-root).",
             file=str(path),
         ) from error
     if "-----BEGIN " not in text:
         raise ConfigurationError(
-            f"the trust root {path} is not PEM",
+            "the trust root is not PEM",
             remedy=f"Convert it: openssl x509 -inform DER -in {path.name} -out root.pem",
             file=str(path),
         )
@@ -273,13 +273,13 @@ def _given_certificates(path: Path) -> list[bytes]:
             parse_certificate(der)
     except (binascii.Error, TrustError) as error:
         raise ConfigurationError(
-            f"the trust root {path} holds a certificate that can't be parsed: {error}",
+            f"the trust root holds a certificate that can't be parsed: {error}",
             remedy="Export the root certificate again as PEM (Base64).",
             file=str(path),
         ) from error
     if len(ders) != text.count("-----BEGIN CERTIFICATE-----") or not ders:
         raise ConfigurationError(
-            f"the trust root {path} holds no certificate" if not ders else f"the trust root {path} is cut off",
+            "the trust root holds no certificate" if not ders else "the trust root is cut off",
             remedy="Pass the PEM file of the root certificate itself, not of a key or request.",
             file=str(path),
         )

@@ -35,6 +35,14 @@ def test_known_failure_is_explained_with_exit_code_0(words: list[str], expected:
     assert b"  remedy: " in done.stdout
 
 
+def test_a_number_alone_is_asked_whose_it_is() -> None:
+    done = _explain("4")
+    assert done.returncode == EXIT_NOT_KNOWN
+    assert b"not known: 4\n" in done.stdout
+    (hint,) = (line for line in done.stdout.decode().splitlines() if "kspsign explain " in line)
+    assert _explain(*hint.partition("kspsign explain ")[2].split()).returncode == 0
+
+
 def test_standard_input_is_read_also_as_windows_powershell_writes_it() -> None:
     text = "SignTool Error: File not found: x.exe\r\n"
     for content in (text.encode(), text.encode("utf-8-sig"), text.encode("utf-16"), b"\xff" + text.encode()):

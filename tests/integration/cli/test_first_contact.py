@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -48,7 +49,28 @@ def test_each_setting_is_in_one_group_of_the_help(tmp_path: Path) -> None:
     shown, of_catalogues = (start(command, "--help", folder=tmp_path).stdout for command in ("sign", "catalog"))
     assert all(f"\n{title}:\n" in shown + of_catalogues for title in GROUPS)
     assert " VALUE" not in shown + of_catalogues, "each value has a name of its own"
+    assert "--inside [=PATTERN]" in shown, "the pattern is optional"
     assert shown.startswith("usage: kspsign sign PATTERN... [OPTIONS]\n")
+
+
+@pytest.mark.parametrize("command", ["gate", "reconcile"])
+def test_help_of_commands_with_options_of_their_own(tmp_path: Path, command: str) -> None:
+    shown = " ".join(start(command, "--help", folder=tmp_path).stdout.split())
+    assert " VALUE" not in shown, "each value has a name of its own"
+    assert not re.search(r"\(default: [^)]*\)\.? \(default:", shown), "each default is said once"
+
+
+@pytest.mark.parametrize(("command", "value"), [("completion", "bash,"), ("schema", "config,")])
+def test_a_missing_choice_is_named_by_its_values(tmp_path: Path, command: str, value: str) -> None:
+    assert f"arguments are required: {{{value}" in start(command, folder=tmp_path).stderr
+
+
+@pytest.mark.parametrize("command", [("run", "--key-store", "embedded"), ("verify",), ("merge",)])
+def test_a_command_without_files_asks_for_them(tmp_path: Path, command: tuple[str, ...]) -> None:
+    said = start(*command, folder=tmp_path)
+    assert said.returncode == 4
+    assert "NO_FILES_MATCHED: no file is named, and no pattern\n" in said.stdout + said.stderr
+    assert "remedy: Name the files, folders or patterns that are meant" in said.stdout + said.stderr
 
 
 class TestCompletion:

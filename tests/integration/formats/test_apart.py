@@ -32,7 +32,9 @@ def test_taken_out_and_put_back(name: str, publisher: Publisher, tmp_path: Path)
     path.write_bytes(original)
     assert publisher.sign(path).code == 0
     signed = path.read_bytes()
-    assert kspsign("extract", path, folder=tmp_path).file["outcome"] == "extracted"
+    extracted = kspsign("extract", path, folder=tmp_path)
+    assert extracted.file["outcome"] == "extracted"
+    assert f"signatures are written to {path}.p7s\n" in extracted.text
     assert path.read_bytes() == signed
     removed = kspsign("remove", path, folder=tmp_path)
     assert (removed.code, removed.file["outcome"]) == (0, "removed")

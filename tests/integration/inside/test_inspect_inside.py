@@ -49,7 +49,7 @@ def test_each_file_has_a_line_at_its_depth(worker: Worker, drop: Path) -> None:
     run = inspect(worker, drop, "--inside")
     assert run.code == 0, run.text
     lines = [line.split("  timestamp ")[0] for line in run.text.splitlines()]
-    begin = lines.index("  inside      3 files, 1 of no signable format")
+    begin = lines.index("  inside      3 files, 1 more of no signable format")
     assert lines[begin + 1 : begin + 8] == [
         "  verified     pe     all.zip/bin/app.exe  signed by Test publisher",
         "  verified     nuget  all.zip/one.nupkg  signed by Test publisher",

@@ -116,3 +116,41 @@ def test_an_empty_folder_is_not_a_comparison(story: Story) -> None:
     said = reconcile(story.folder, ledger=tuple(story.ledgers), key_log=(story.folder / "empty",))
     assert (said.code, said.report) == (3, None)
     assert "there is no file in this folder" in said.error
+
+
+def test_a_misspelt_key_is_not_a_comparison_that_passes(tmp_path: Path) -> None:
+    """Every use that no build accounts for would be one of another key."""
+    made = Story(tmp_path)
+    made.build(7, ("a.exe",))
+    made.log([key_vault(request_id((7, "a.exe")), moment()), key_vault("b" * 32, moment(1))])
+    misspelt = reconcile(tmp_path, ledger=tuple(made.ledgers), key_log=tuple(made.logs), key=("code-sining",))
+    assert misspelt.code == 2
+    assert "--key code-sining: no use and no signature is of a key with this name" in misspelt.error
+    assert "correct a misspelt --key" in misspelt.remedy
+    spelt = reconcile(tmp_path, ledger=tuple(made.ledgers), key_log=tuple(made.logs), key=("code-signing",))
+    assert spelt.code == 8
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        (("time=When", "digest=Hsh"), "no record has the column 'Hsh' (digest); they have Hash, When, key"),
+        (("time=Wen", "digest=Hash"), "no record has the column 'Wen' (time); they have Hash, When, key"),
+        ((), "no record has the column 'time' (time); they have Hash, When, key"),
+        (("time=When", "digest=Hash"), ""),
+    ],
+)
+@pytest.mark.parametrize("shape", ["csv", "json lines"])
+def test_a_column_that_no_record_has_is_refused(
+    tmp_path: Path, shape: str, columns: tuple[str, ...], words: str
+) -> None:
+    made = Story(tmp_path)
+    made.build(7, ("a.exe",))
+    row = {"When": moment(), "key": "release", "Hash": "ab" * 32}
+    log = tmp_path / "hsm.log"
+    texts = {"csv": f"{','.join(row)}\n{','.join(row.values())}\n", "json lines": f"{json.dumps(row)}\n"}
+    log.write_text(texts[shape], encoding="utf-8")
+    said = reconcile(tmp_path, ledger=tuple(made.ledgers), key_log=(log,), log_column=columns, log_format="csv")
+    assert (said.code == 3) == bool(words), said.error
+    assert words in said.error
+    assert not words or ("--log-column" in said.remedy and str(log) in said.error)

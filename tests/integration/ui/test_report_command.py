@@ -94,6 +94,16 @@ def test_what_is_not_a_report_is_refused_by_name(tmp_path: Path, content: str) -
     assert not (tmp_path / "page.html").exists()
 
 
+def test_a_report_that_is_not_there_or_not_json_is_called_that(tmp_path: Path) -> None:
+    path = tmp_path / "junit.xml"
+    gone = kspsign("report", path, folder=tmp_path / "run", reported=False)
+    assert f"{path}: the report can't be read: No such file or directory\n" in gone.text
+    path.write_text("<testsuites/>", encoding="utf-8")
+    other = kspsign("report", path, folder=tmp_path / "run", reported=False)
+    assert f"{path}: this is not a report: it is not JSON: expected value" in other.text
+    assert (gone.code, other.code) == (3, 3)
+
+
 def test_the_page_may_not_take_the_reports_place(report: Path, tmp_path: Path) -> None:
     before = report.read_bytes()
     assert kspsign("report", report, "--html", report, folder=tmp_path / "run", reported=False).code == 3

@@ -22,6 +22,7 @@ def test_a_forecast_by_the_ledger(limit: int | None, state: str, tmp_path: Path)
     write_ledger(path, [run_entry(1, build=None, time=THIS_MONTH), *uses])
     (check,) = _checks(path, limit)
     assert (check[0], "2" in check[1], THIS_MONTH[:7] in check[1]) == (state, True, True)
+    assert " outside a pipeline in " in check[1], "a definition's are counted apart"
 
 
 def test_a_broken_chain_is_warned_of_and_another_file_refused(tmp_path: Path) -> None:

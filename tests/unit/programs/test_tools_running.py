@@ -173,6 +173,18 @@ def test_signtool_on_path_comes_first_unless_it_is_x86(tmp_path: Path) -> None:
     assert find_signtool(agent(tmp_path)).path == on_path
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there every program is one of Windows")
+def test_another_program_of_the_name_signtool_is_not_microsoft_s(tmp_path: Path) -> None:
+    foreign, wrapper = tmp_path / "path" / "signtool", tmp_path / "path" / "signtool.exe"
+    foreign.parent.mkdir()
+    foreign.symlink_to(PYTHON.resolve())
+    with pytest.raises(PrerequisiteError) as caught:
+        find_signtool(agent(tmp_path))
+    assert caught.value.code == "SIGNTOOL_MISSING"
+    executable(wrapper, X64)
+    assert find_signtool(agent(tmp_path)).path == wrapper
+
+
 def test_smctl_below_any_of_digicert_s_folders(tmp_path: Path) -> None:
     path = executable(tmp_path / "x64" / "DigiCert" / "DigiCert Keylocker Tools" / "smctl.exe", X64)
     assert find_smctl(agent(tmp_path)).path == path

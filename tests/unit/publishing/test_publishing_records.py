@@ -217,6 +217,15 @@ class TestSummary:
         assert "| Timestamped by | Example TSA (2) |" in text
         assert "TEST SIGNING" not in text
 
+    def test_fewer_signatures_than_files_are_explained(self, samples: Samples) -> None:
+        report = samples.report(samples.file("a.exe"), samples.file("b.exe"))
+        one, two = (
+            summary_text(replace(report, ledger=LedgerFacts(None, None, None, asked, {"embedded": asked})))
+            for asked in (1, 2)
+        )
+        assert "| 1 signature asked for, 1 embedded in files; 2 files signed: equal files share a signature" in one
+        assert "| Uses of the key | 2 signatures asked for, 2 embedded in files |" in two
+
     def test_failures_come_first_with_their_remedy(self, samples: Samples) -> None:
         text = summary_text(samples.report(samples.file("a.exe"), samples.file("b.exe", "untrusted")))
         assert text.startswith("# Signature verification: failed")

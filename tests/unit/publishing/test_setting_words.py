@@ -80,7 +80,7 @@ def test_every_option_in_a_remedy_is_a_setting_or_a_command_in_backquotes() -> N
     allowed = {
         "force-reinstall",  # of pip
         *("collection", "project", "build-id", "token-env", "policy-sha256"),  # of the gate, a command of its own
-        *("since", "until", "log-column", "clock-skew", "key-log", "log-format"),  # of `reconcile`, likewise
+        *("since", "until", "key", "log-column", "clock-skew", "key-log", "log-format"),  # of `reconcile`, likewise
         "json",
     }
     wrong = []

@@ -83,20 +83,20 @@ def test_the_digest_is_that_of_the_text_with_line_feeds(tmp_path: Path) -> None:
         ("publisher:\n- {}\n", 2, "publisher.0: give subject, issuer, thumbprint or eku"),
         ("publisher:\n- eku: 1.3.6.1.5.5.7.3.3\n", 2, "is not the usage of one subscriber"),
         ("publisher:\n- eku: 1.3.6.1.4.1.311.97.1.0\n", 2, "is not the usage of one subscriber"),
-        ("publisher: []\n", 1, "publisher: Tuple should have at least 1 item"),
+        ("publisher: []\n", 1, "publisher: must not be empty"),
         ("publisher:\n- thumbprint: 12AB\n", 2, "40 hex digits (SHA-1) or 64"),
-        (f"publisher:\n- thumbprint: {'1' * 40}\n", 2, "valid string"),
+        (f"publisher:\n- thumbprint: {'1' * 40}\n", 2, "publisher.0.thumbprint: must be a text"),
         ("publisher:\n- subject: CN=A, XY=B\n", 2, "XY is not an attribute of a name"),
         ("publisher:\n- subject: CN=A, B\n", 2, "is not a distinguished name from"),
-        ("timestamp:\n  required: maybe\n", 2, "timestamp.required: Input should be a valid boolean"),
+        ("timestamp:\n  required: maybe\n", 2, "timestamp.required: must be true or false"),
         ("algorithms:\n  digests: [sha256, md5]\n", 2, "algorithms.digests.1"),
-        ("algorithms:\n  rsa_bits: 512\n", 2, "greater than or equal to 1024"),
+        ("algorithms:\n  rsa_bits: 512\n", 2, "algorithms.rsa_bits: must be at least 1024"),
         ("algorithms:\n  curves: [P-192]\n", 2, "algorithms.curves.0"),
         ("signed:\n  formats: [exe]\n", 2, "signed.formats.0"),
         ("signed:\n  files: ['a\\b.exe']\n", 2, "write folders with /"),
         ("unsigned: ['!a']\n", 1, "is not a pattern"),
-        ("vendor:\n- publisher:\n  - subject: A\n", 2, "vendor.0.files: Field required"),
-        ("validity_days: -1\n", 1, "greater than or equal to 0"),
+        ("vendor:\n- publisher:\n  - subject: A\n", 2, "vendor.0.files: is missing"),
+        ("validity_days: -1\n", 1, "validity_days: must be at least 0"),
         ("name: a\nname: b\n", 2, "the key name occurs twice"),
         ("name: a\nx: [\n", 3, "not valid YAML"),
         ("- name\n", 1, "must be a mapping"),
@@ -121,6 +121,14 @@ def test_a_fault_is_named_with_file_line_and_key(tmp_path: Path, text: str, line
 )
 def test_other_faults_name_the_file(tmp_path: Path, text: str, words: str) -> None:
     assert words in str(fault(tmp_path, text))
+
+
+def test_a_list_is_not_empty_because_its_items_are_wrong(tmp_path: Path) -> None:
+    message = fault(tmp_path, "publisher:\n- subjct: CN=A\n- tumbprint: AB\n").message
+    assert (
+        message
+        == "line 2: publisher.0.subjct: there is no such key; line 3: publisher.1.tumbprint: there is no such key"
+    )
 
 
 def test_every_fault_is_named_at_once(tmp_path: Path) -> None:

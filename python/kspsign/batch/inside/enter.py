@@ -172,7 +172,7 @@ def inside_counts(facts: Sequence[InsideFacts]) -> Iterator[str]:
     if not_matched := sum(inside.not_matched for inside in facts):
         yield f"{not_matched} not named by --inside"
     if not_signable := sum(inside.not_signable for inside in facts):
-        yield f"{not_signable} of no signable format"
+        yield f"{not_signable} more of no signable format"
 
 
 def _idle_warnings(idle: Sequence[str]) -> Iterator[RunWarning]:

@@ -24,6 +24,9 @@ LogFormat = Literal[
 NAMED_UNREADABLE: Final = 20
 """Records that can't be read and are named, for each file; all are counted."""
 
+_MANY_FIELDS: Final = 12
+"""Fields of a record that are named, at most."""
+
 
 class _Format(NamedTuple):
     is_one: Callable[[Mapping[str, Any]], bool]
@@ -61,6 +64,7 @@ class KeyLog:
         be opened, or is not a log of a known format."""
         read = self._reader(self.format) if self.format is not None else None
         own: tuple[object, object] | None = None
+        unseen, fields_seen = {"time": "time", **self.columns}, frozenset[str]()
         for place, fields, fault in raw_records(self.path):
             if fields is None:
                 self._unreadable(place, fault)
@@ -68,6 +72,9 @@ class KeyLog:
             if read is None or self.format is None:
                 self.format = self._detected(fields)
                 read = self._reader(self.format)
+            if self.format == "csv" and unseen:
+                fields_seen = fields_seen.union(map(str, fields)) if len(fields_seen) < _MANY_FIELDS else fields_seen
+                unseen = {name: column for name, column in unseen.items() if column not in fields}
             try:
                 record = read(fields)
             except UnreadableRecordError as unreadable:
@@ -84,6 +91,18 @@ class KeyLog:
             self.uses += record.kind == "use"
             self.refused += record.kind == "refused"
             yield place, record
+        if self.format == "csv" and fields_seen and unseen:
+            raise self._no_such_columns(unseen, fields_seen)
+
+    def _no_such_columns(self, unseen: Mapping[str, str], fields: frozenset[str]) -> ConfigurationError:
+        """A column that no record has would compare less than was asked for, or nothing."""
+        return ConfigurationError(
+            f"no record has the column {', '.join(f'{column!r} ({name})' for name, column in unseen.items())}; "
+            f"they have {', '.join(sorted(fields)[:_MANY_FIELDS])}",
+            remedy="Name the columns of the log as they are written in it with --log-column, such as --log-column "
+            "time=Date; columns are separated by commas.",
+            file=str(self.path),
+        )
 
     def _reader(self, name: LogFormat) -> Callable[[Mapping[str, Any]], LogRecord]:
         return named_columns_record(self.columns) if name == "csv" else _FORMATS[name].read
@@ -93,8 +112,9 @@ class KeyLog:
             return "csv"
         found = next((name for name, known in _FORMATS.items() if known.is_one(fields)), None)
         if found is None:
+            names = sorted(map(str, fields))[:_MANY_FIELDS]
             raise ConfigurationError(
-                f"the first record is of no log that is known; it has {', '.join(sorted(map(str, fields))[:12])}",
+                f"the first record is of no log that is known; it has {', '.join(names)}",
                 remedy=f"Name the format with --log-format ({', '.join(get_args(LogFormat))}); for a log of your own, "
                 "name its columns with --log-column, such as --log-column time=Date.",
                 file=str(self.path),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from kspsign.model.errors import ConfigurationError
 from kspsign.model.run_facts import PolicyFacts
+from kspsign.settings.faults import fault_text
 from kspsign.settings.model import Settings
 from kspsign.settings.yaml_file import Location, YamlFile, read_yaml
 from kspsign.verifying.policy.judge import Judge
@@ -24,8 +25,7 @@ def read_policy(path: Path, settings: Settings) -> Judge:
     try:
         policy = Policy.model_validate(document.value)
     except ValidationError as invalid:
-        faults = [_fault(error, document) for error in invalid.errors(include_url=False, include_context=False)]
-        raise _wrong("; ".join(faults), path) from invalid
+        raise _wrong("; ".join(_faults(invalid, document)), path) from invalid
     judge = Judge(policy, PolicyFacts(policy.name or path.name, document.sha256))
     _check_agreement(settings, policy, judge.facts.name)
     return judge
@@ -56,11 +56,20 @@ def _read(path: Path) -> YamlFile:
         ) from missing
 
 
+def _faults(invalid: ValidationError, document: YamlFile) -> Iterator[str]:
+    """Each fault with its line. Of a list whose items are wrong only these are named: pydantic leaves them out and then
+    finds the list empty, which it is not."""
+    errors = invalid.errors(include_url=False, include_input=False)
+    wrong = [error["loc"] for error in errors]
+    for error in errors:
+        at = error["loc"]
+        if not any(len(other) > len(at) and other[: len(at)] == at for other in wrong):
+            yield _fault(error, document)
+
+
 def _fault(error: Mapping[str, Any], document: YamlFile) -> str:
     location: Location = error["loc"]
-    text = str(error["msg"]).removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        text = "there is no such key"
+    text = "there is no such key" if error["type"] == "extra_forbidden" else fault_text(error)
     key = ".".join(str(part) for part in location)
     return f"line {document.line_of(location)}: {key}: {text}" if key else text
 

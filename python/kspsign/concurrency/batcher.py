@@ -18,6 +18,8 @@ _QUIET_SECONDS = 0.03
 _LINGER_SECONDS = 0.25
 _LONGEST_LINGER = 8
 """Times the quiet that is waited for, at most."""
+_LONGEST_PATIENCE = 2.0
+"""Seconds: a batch that took minutes, or hung until it was stopped, does not keep the next one waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Batcher(Generic[Item, Result]):
     `work` returns one result, or the exception to raise, per item, in order. A signature over the network takes
     seconds, so waiting items are spread over the free processes before any process gets a second one. A batch is begun
     once no further item came for `quiet` seconds, which is worth more where a second batch costs more; or for the share
-    `patience` of what the last batch took, if that is longer.
+    `patience` of what the last batch took, if that is longer, but not for many seconds.
     """
 
     def __init__(
@@ -112,7 +114,7 @@ class Batcher(Generic[Item, Result]):
 
     def _linger(self) -> None:
         """Wait briefly while more items arrive; the lock is released meanwhile."""
-        quiet = max(self._quiet, self._patience * self._last_seconds)
+        quiet = max(self._quiet, min(self._patience * self._last_seconds, _LONGEST_PATIENCE))
         until = time.monotonic() + max(_LINGER_SECONDS, _LONGEST_LINGER * quiet)
         while (
             len(self._waiting) < self._share.size * self._share.processes

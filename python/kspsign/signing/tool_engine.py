@@ -247,7 +247,7 @@ def open_tool_engine(
     _judge: TokenJudge,
     preflight: Preflight | None,
 ) -> Iterator[ToolEngine]:
-    """The engine of these settings, "signtool" or "smctl"; its workbench is removed at the end.
+    """The engine of these settings, "signtool" or "smctl"; its staging folder is removed at the end.
 
     The program asks the timestamp servers itself, once `preflight` says that timestamps can be had.
     Raises PrerequisiteError when a tool is missing.

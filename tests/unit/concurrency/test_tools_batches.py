@@ -136,7 +136,7 @@ def test_fewer_processes_hold_for_a_batch_that_is_being_gathered() -> None:
             at_once[0] -= 1
         return list(items)
 
-    batcher: Batcher[int, int] = Batcher(work, BatchShare(1, 4), quiet=0.1)
+    batcher: Batcher[int, int] = Batcher(work, BatchShare(1, 4), quiet=0.4)
     with ThreadPoolExecutor(2) as pool:
         results = [pool.submit(batcher.ask, 0)]
         while not at_once[0]:
@@ -144,7 +144,7 @@ def test_fewer_processes_hold_for_a_batch_that_is_being_gathered() -> None:
         results.append(pool.submit(batcher.ask, 1))
         time.sleep(0.02)
         batcher.set_share(BatchShare(1, 1))
-        time.sleep(0.3)
+        time.sleep(0.6)  # longer than the batch was to be gathered
         go_on.set()
         assert [result.result(20) for result in results] == [0, 1]
     batcher.close()
@@ -157,3 +157,15 @@ def test_a_closed_batcher_refuses_what_comes_late() -> None:
     batcher.close()
     with pytest.raises(CancelledError):
         batcher.ask(2)
+
+
+def test_a_batch_that_took_very_long_does_not_hold_up_the_next_one() -> None:
+    def work(items: Sequence[int]) -> list[int | Exception]:
+        time.sleep(0.05)
+        return list(items)
+
+    batcher: Batcher[int, int] = Batcher(work, BatchShare(8, 8), patience=1000.0)
+    assert batcher.ask(0) == 0
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(batcher.ask, 1).result(20) == 1
+    batcher.close()

@@ -155,7 +155,7 @@ def _bundle_finding(package: Package) -> Finding:
             return _bad_bundle(f"{stated.name} in the bundle has a name that does not end in .appx or .msix")
         if difference := identity_difference(stated, inner.manifest):
             return _bad_bundle(f"{stated.name} in the bundle {difference}")
-    return Finding("bundle-manifest", f"says of {count(len(package.inner), 'package')} what they say of themselves")
+    return Finding("bundle-manifest", f"agrees with the manifests of {count(len(package.inner), 'package')}")
 
 
 def _bad_bundle(detail: str) -> Finding:

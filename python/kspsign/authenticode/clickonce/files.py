@@ -29,7 +29,7 @@ def files_finding(references: Sequence[FileReference], manifest: ClickOnceManife
     looked = [*looked_up(references)]
     missing = sum(actual is None for _, actual in looked)
     if looked and missing == len(looked):
-        detail = f"not looked at: none of the {count(len(looked), 'file')} that it lists is here"
+        detail = f"not looked at: of {count(len(looked), 'listed file')} none is here"
         return Finding("manifest-files", detail, Hresult.ERROR_FILE_NOT_FOUND, _TOGETHER)
     for reference, actual in looked:
         fault = reference.difference(actual)

@@ -52,7 +52,11 @@ class DiskState(NamedTuple):
     @classmethod
     def of(cls, path: Path) -> DiskState:
         """The state of the file at `path` just now. Raises OSError."""
-        now = path.stat()
+        return cls.of_stat(path.stat())
+
+    @classmethod
+    def of_stat(cls, now: os.stat_result) -> DiskState:
+        """The state of a file of which the system says this."""
         return cls(now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_nlink)
 
     def lasts(self, now: DiskState) -> bool:

@@ -13,14 +13,13 @@ from kspsign.model.values import SyncedCertificate
 
 WRITER = """
 import sys, pathlib
-from dataclasses import replace
 from kspsign.certsync import read_entry, write_entry
 store, thumbprint, mark = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 certificate = read_entry(store, thumbprint)
 sys.stdin.readline()
 for number in range(60):
     chain = certificate.chain if number % 2 else certificate.chain[:1]
-    write_entry(store, replace(certificate, chain=chain, alias=mark * 2000, key_reference={"by": mark}))
+    write_entry(store, certificate._replace(chain=chain, alias=mark * 2000, key_reference={"by": mark}))
     seen = read_entry(store, thumbprint)
     assert seen.alias[0] * 2000 == seen.alias and seen.key_reference == {"by": seen.alias[0]}, seen
     assert seen.chain[0] == certificate.chain[0]

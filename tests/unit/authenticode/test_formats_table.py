@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from kspsign.authenticode import formats
-from kspsign.authenticode.formats import CLUES, FORMATS, detect_format, load_format
+from kspsign.authenticode.formats import CLUES, FORMATS, detect_format, load_format, open_signable
+from kspsign.authenticode.io.snapshot import Snapshot
+from kspsign.authenticode.profile import DetachableProfile
 from kspsign.authenticode.script.styles import STYLES
 from kspsign.authenticode.signable import HEAD, Glimpse, SignableFormat
 from kspsign.model.values import Format
@@ -24,6 +26,7 @@ from support.formats.compound_builder import MSI, Folder, write_compound
 from support.formats.navx_samples import build_navx
 from support.formats.nuget_samples import package
 from support.formats.peimages import build_pe
+from support.formats.unsigned import EVERY_FORMAT
 
 
 def test_every_format_has_a_row() -> None:
@@ -37,10 +40,21 @@ def test_every_row_leads_to_a_format(format_: Format) -> None:
     assert found is load_format(format_)
 
 
-def test_a_format_is_signed_in_two_phases_or_says_that_it_is_not() -> None:
-    """A digest document is read without the files, so the table knows the profile that they have."""
-    alone = {format_ for format_ in Format if load_format(format_).detachable is None}
-    assert alone == {Format.CLICKONCE_APPLICATION, Format.CLICKONCE_DEPLOYMENT}
+@pytest.mark.parametrize("name", EVERY_FORMAT)
+def test_the_table_knows_the_profile_that_files_are_signed_in_two_phases_with(name: str, tmp_path: Path) -> None:
+    """A digest document is read without the files."""
+    path = tmp_path / name
+    path.write_bytes(EVERY_FORMAT[name]())
+    format_ = detect_format(Glimpse.of(Snapshot(path)))
+    assert format_ is not None
+    profile = open_signable(path, format_).profile
+    assert isinstance(profile, DetachableProfile)
+    assert type(load_format(format_).detachable) is type(profile)
+
+
+def test_manifests_are_not_signed_in_two_phases() -> None:
+    for format_ in (Format.CLICKONCE_APPLICATION, Format.CLICKONCE_DEPLOYMENT):
+        assert load_format(format_).detachable is None
 
 
 def test_every_row_has_a_format_of_its_own() -> None:

@@ -297,6 +297,7 @@ def test_the_commands_of_a_page_do_what_it_says(
     if (place.folder / "signing").is_dir():
         shutil.copyfile(place.folder / "roots.pem", place.folder / "signing" / "root.pem")
     settings: dict[str, Any] = {"store": str(tmp_path / "store")}
+    place.placeholders["~/.local/share/kspsign/store"] = settings["store"]
     if STORES[page] != "embedded":  # which brings its own
         settings |= {"timestamp_url": [timestamp_server.url], "trust_root": ["roots.pem"]}
     (place.folder / "kspsign.yml").write_text(json.dumps(settings), encoding="utf-8")

@@ -79,15 +79,25 @@ class QuickStamps:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while True:
+            stays = True
+            while stays:
                 head = (await reader.readuntil(b"\r\n\r\n")).lower()
+                stays = _stays(head)
                 length = int(head.partition(b"content-length:")[2].split(b"\r\n", 1)[0])
                 query = await reader.readexactly(length)
                 await asyncio.sleep(self._latency)
                 body = self.reply(query)
                 writer.write(_HEAD % len(body) + body)
         except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
+            pass  # the client has what it wanted
+        writer.close()
+
+
+def _stays(head: bytes) -> bool:
+    """Whether the connection stays open after the reply (RFC 9112 §9.3); some clients read until it ends."""
+    if b"\r\nconnection: close" in head:
+        return False
+    return b" http/1.0\r\n" not in head or b"\r\nconnection: keep-alive" in head
 
 
 def _attribute(kind: str, value: bytes) -> bytes:

@@ -268,7 +268,7 @@ def test_a_service_that_becomes_faster_or_slower_is_noticed() -> None:
     pace = PollingPace()
     for _ in range(20):
         _requests(pace, 1.0)
-    for _ in range(20):
+    for _ in range(40):
         _requests(pace, 0.2)
     assert pace.pause(0.0, 1) < 0.3
     assert _requests(pace, 3.0) > 10

@@ -6,12 +6,14 @@ from collections import deque
 from typing import Final
 
 _FIRST_STEP, _STEP_GROWTH, _LONGEST_STEP = 0.05, 0.01, 1.0
+_NEAR_STEP = 0.02
+"""Between requests where the end is near."""
 _LONGEST_LEAD: Final = 2.0
 """An operation is only seen to end when it is asked for: after slow ones no longer pause may hide that it became
 fast."""
 _RECENT: Final = 32
 """Operations that the usual duration is taken from: as many as are in progress at once."""
-_LEAD = 0.9
+_LEAD = 0.95
 """Asked first at this share of the shortest recent duration, so that a service that becomes faster is noticed."""
 
 
@@ -33,6 +35,7 @@ class PollingPace:
         """Seconds until the next request, `elapsed` seconds and `rounds` requests after the operation began."""
         recent = list(self._recent)
         lead = min(recent) * _LEAD - elapsed if recent else 0.0
-        if lead > _FIRST_STEP:
+        if lead > _NEAR_STEP:
             return min(lead, _LONGEST_LEAD)
-        return min(_FIRST_STEP + _STEP_GROWTH * rounds, _LONGEST_STEP)
+        step = _NEAR_STEP if recent else _FIRST_STEP
+        return min(step + _STEP_GROWTH * rounds, _LONGEST_STEP)

@@ -35,7 +35,7 @@ def inside(place: Place, services: contextlib.ExitStack) -> Iterator[Line]:
         for number, content in enumerate(libraries if beside else ()):
             (place.work / f"{number:04}.dll").write_bytes(content)
 
-    apart = f"kspsign, {len(libraries)} libraries and {PACKAGES} packages beside them, each verified"
+    apart = f"kspsign, {len(libraries)} libraries and {PACKAGES} packages, apart, each verified"
     yield Line(apart, lambda: run(place.ours("--timestamp-url", url)), partial(prepare, beside=True))
 
     def bound(measured: float, medians: Mapping[str, float]) -> tuple[str, bool]:

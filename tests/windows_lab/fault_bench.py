@@ -183,7 +183,7 @@ class Bench:
     def _clean(self) -> None:
         windows = self._windows
         state = windows.root / "state"
-        for path in (*windows.folder.iterdir(), *(state / "faults").iterdir(), state / "calls.log"):
+        for path in (*windows.folder.iterdir(), *(state / "faults").iterdir(), *state.glob("calls*.log")):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         windows.run("cert", "clear", "user", "MY")
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path, PureWindowsPath
 from tempfile import TemporaryFile
 from typing import IO
@@ -199,9 +201,9 @@ class Windows:
 
     def calls(self, start: str = "") -> list[str]:
         """The calls of smctl, the KSP and the timestamp server so far that begin with `start`, without their time."""
-        log = self.root / "state" / "calls.log"
-        lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
-        return [call for line in lines if (call := line.partition(" ")[2]).startswith(start)]
+        logs = sorted((self.root / "state").glob("calls*.log"))
+        lines = (line.partition(" ") for log in logs for line in log.read_text(encoding="utf-8").splitlines())
+        return [call for _, _, call in sorted(lines, key=itemgetter(0)) if call.startswith(start)]
 
     def program(self, name: str = "app.exe") -> Path:
         """A fresh, unsigned x64 program below the working folder; of another name, another content."""
@@ -225,8 +227,11 @@ class Windows:
             "sha256",
         ]
         command += ["-certs", str(self.key(alias).chain), "-in", str(source), "-out", str(target)]
-        environment = {"PATH": os.environ["PATH"], "SOFTHSM2_CONF": str(self.lab / "hsm" / "softhsm2.conf")}
-        subprocess.run(command, env=environment, check=True, capture_output=True)
+        configuration = self.lab / "hsm" / "softhsm2.conf"
+        environment = {"PATH": os.environ["PATH"], "SOFTHSM2_CONF": str(configuration)}
+        with configuration.open("rb") as token:
+            fcntl.flock(token, fcntl.LOCK_EX)  # as the lab's own processes do; see lab/host/sign.py
+            subprocess.run(command, env=environment, check=True, capture_output=True)
         return target
 
     def path(self, path: Path) -> str:

@@ -50,7 +50,11 @@ class ToolPace:
         with self._lock:
             self._strained = self._strained or strained
             if not self._is_fixed:
-                self._share = BatchShare(BATCH, self._processes(is_slow=seconds / files >= _SLOW_SECONDS))
+                is_slow = seconds / files >= _SLOW_SECONDS
+                processes = self._processes(is_slow=is_slow)
+                # While the number of calls grows, files are left for those to come.
+                grows = is_slow and not self._strained and processes < MOST_PROCESSES
+                self._share = BatchShare(_FIRST_BATCH if grows else BATCH, processes)
             return self._share
 
     def _processes(self, *, is_slow: bool) -> int:

@@ -34,3 +34,11 @@ def test_jobs_fix_the_number_of_calls() -> None:
     assert pace.first.processes == pace.after(16, 160.0, strained=False).processes == 3
     assert pace.concurrency == 3 * BATCH
     assert ToolPace(200).concurrency == 200
+
+
+def test_calls_stay_small_while_their_number_grows() -> None:
+    pace = ToolPace(None)
+    shares = [pace.after(4, 4.0, strained=False) for _ in range(3 * PROCESSES)]
+    assert {share.size for share in shares if share.processes < MOST_PROCESSES} == {pace.first.size}
+    assert shares[-1] == BatchShare(BATCH, MOST_PROCESSES)
+    assert pace.after(4, 4.0, strained=True) == BatchShare(BATCH, PROCESSES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ from tempfile import TemporaryFile
 from typing import IO
 
 from windows_lab.building import Engine
+from windows_lab.lab.host.token import token_of
 
 KSP = "DigiCert Signing Manager KSP"
 WINE_SERVER = "/usr/lib/wine/wineserver64"
@@ -227,10 +227,7 @@ class Windows:
             "sha256",
         ]
         command += ["-certs", str(self.key(alias).chain), "-in", str(source), "-out", str(target)]
-        configuration = self.lab / "hsm" / "softhsm2.conf"
-        environment = {"PATH": os.environ["PATH"], "SOFTHSM2_CONF": str(configuration)}
-        with configuration.open("rb") as token:
-            fcntl.flock(token, fcntl.LOCK_EX)  # as the lab's own processes do; see lab/host/sign.py
+        with token_of(self.lab) as environment:
             subprocess.run(command, env=environment, check=True, capture_output=True)
         return target
 

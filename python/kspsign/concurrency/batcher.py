@@ -60,7 +60,7 @@ class Batcher(Generic[Item, Result]):
         self._patience = patience
         self._last_seconds = 0.0
         self._waiting: list[tuple[Item, Future[Result]]] = []
-        self._busy = 0
+        self._pending = self._busy = 0
         self._closed = False
         self._changed = threading.Condition()
         self._gatherer = threading.Thread(target=self._gather, name="gather", daemon=True)
@@ -76,8 +76,18 @@ class Batcher(Generic[Item, Result]):
             if self._closed:
                 raise CancelledError
             self._waiting.append((item, future))
+            self._pending += 1
             self._changed.notify_all()
-        return future.result()
+        try:
+            return future.result()
+        finally:
+            with self._changed:
+                self._pending -= 1
+
+    @property
+    def pending(self) -> int:
+        """How many callers wait for a result."""
+        return self._pending
 
     def set_share(self, share: BatchShare) -> None:
         """What the batches from now on are like."""

@@ -75,7 +75,6 @@ class ToolEngine:
         self._navsip = ""
         self._shared, self._budget, self._preflight = shared, budget, preflight
         self._once: SingleFlight[Signed] = SingleFlight()
-        self._waiting = self._stamped_soon = 0
         jobs = settings.jobs if "jobs" in settings.model_fields_set else None
         self._pace = ToolPace(jobs)
         self.concurrency = self._pace.concurrency
@@ -97,7 +96,8 @@ class ToolEngine:
     @property
     def waits(self) -> Waits:
         """What is in the hands of a call waits for its service, as far as can be seen from here."""
-        return Waits(key_store=self._waiting, timestamp=self._stamped_soon)
+        stamps = 0 if self._stamping is None else self._stamping.pending
+        return Waits(key_store=self._signing.pending, timestamp=stamps)
 
     def sign(self, held: LockedTarget, file: SignableFile) -> SignedCopy:
         """Write a signed copy next to the target, batched with others requested at the same time.
@@ -178,7 +178,9 @@ class ToolEngine:
                 self._shared.breaker.check()
                 self._budget.take()
                 self._ask(request)
-                self._stamp(request)
+                if self._stamping is not None:
+                    # Also inline: for a signature whose timestamp failed without the signature's failing.
+                    self._stamping.ask(request)
         except BaseException:
             bench.remove(request.name)
             raise
@@ -195,8 +197,6 @@ class ToolEngine:
         self._preflight.stamped()
 
     def _ask(self, request: Request) -> None:
-        with self._lock:
-            self._waiting += 1
         try:
             self._signing.ask(request)
         except SigningError as refused:
@@ -205,22 +205,8 @@ class ToolEngine:
         else:
             self._shared.breaker.record_success()
         finally:
-            with self._lock:
-                self._waiting -= 1
             if not request.signed:
                 self._budget.give_back()
-
-    def _stamp(self, request: Request) -> None:
-        """Also inline: for a signature whose timestamp failed without the signature's failing."""
-        if self._stamping is None:
-            return
-        with self._lock:
-            self._stamped_soon += 1
-        try:
-            self._stamping.ask(request)
-        finally:
-            with self._lock:
-                self._stamped_soon -= 1
 
     def _called(self, files: int, seconds: float, strained: bool) -> None:
         """A call signed `files` files in `seconds`."""

@@ -94,11 +94,13 @@ def test_another_share_holds_for_the_batches_that_follow() -> None:
     with ThreadPoolExecutor(9) as pool:
         results = [pool.submit(batcher.ask, 0)]
         assert begun.wait(20)
+        assert batcher.pending == 1
         results += [pool.submit(batcher.ask, number) for number in range(1, 9)]
         batcher.set_share(BatchShare(8, 1))
         go_on.set()
         assert [result.result(20) for result in results] == list(range(9))
     batcher.close()
+    assert batcher.pending == 0
     assert sizes[0] == 1
     assert len(sizes) < 9
 
